@@ -1,0 +1,1 @@
+"""credit_pipeline: graded supervision of a city's enterprises by credit, from feeds to confidential extracts."""

@@ -1,0 +1,42 @@
+"""The sensor that starts the daily job when files arrive in landing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+
+from credit_pipeline.feeds.ingest import waiting_files
+from credit_pipeline.feeds.jobs import daily
+from credit_pipeline.settings import TIME_ZONE, Settings
+
+
+@dg.sensor(job=daily, minimum_interval_seconds=60)
+def file_drop(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """New files in landing start the daily job for today, once per set of files.
+
+    A file still being written changes size or time between two looks, so a set starts a run only when two
+    looks in a row saw the same.
+    """
+    today = datetime.now(ZoneInfo(TIME_ZONE)).date()
+    seen = {
+        f"{feed}/{file.name}": [file.stat().st_size, file.stat().st_mtime_ns]
+        for feed, files in waiting_files(Settings(), today).items()
+        for file in files
+    }
+    cursor = json.dumps(seen, sort_keys=True)
+    if not seen:
+        return dg.SkipReason("no new files in landing")
+    if cursor != context.cursor:
+        return dg.SensorResult(cursor=cursor, skip_reason=f"{len(seen)} new files; waiting until they rest")
+    feeds = sorted({name.split("/")[0] for name in seen})
+    run_key = hashlib.sha256(cursor.encode()).hexdigest()
+    return dg.SensorResult(
+        cursor=cursor,
+        run_requests=[
+            dg.RunRequest(run_key=run_key, partition_key=today.isoformat(), tags={"feeds": ",".join(feeds)[:250]})
+        ],
+    )

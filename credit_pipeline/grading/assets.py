@@ -1,0 +1,138 @@
+"""Dagster assets of stage 3 that Python makes: training set, model, and the points table that grades.
+
+Scores and grades themselves are dbt models (`grading/enterprise_scores`, `grading/enterprise_grades`).
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+import polars as pl
+
+from credit_pipeline.feeds.catalogue import feed_names
+from credit_pipeline.grading.training import (
+    build_training_set,
+    ensure_champion,
+    train,
+    training_set_path,
+)
+from credit_pipeline.orchestration import (
+    OFFICE,
+    WAREHOUSE_POOL,
+    Pipeline,
+    as_of_date,
+    daily_partitions,
+    described,
+)
+from credit_pipeline.transform.champions import champion_dir, model_dir
+
+_RAW = [["raw", name] for name in feed_names()]
+
+
+@dg.asset(
+    key=["grading", "training_set"],
+    deps=_RAW,
+    group_name="grading",
+    owners=[OFFICE],
+    kinds={"dbt", "parquet"},
+    partitions_def=daily_partitions,
+    pool=WAREHOUSE_POOL,
+    description=described(
+        "Labelled monthly snapshots of the indicators, each with what was known then; the label is a serious breach "
+        "found within twelve months. Enterprises that nobody looked at have no label.",
+        "训练样本",
+    ),
+)
+def training_set(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
+    day = as_of_date(context)
+    frame = build_training_set(pipeline.settings, day, context.run.run_id)
+    pipeline.audit().append(
+        "training_set_built", "grading", context.run.run_id, as_of_date=day.isoformat(), rows=frame.height
+    )
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": frame.height,
+            "breaches": int(frame["label"].sum() or 0),
+            "snapshots": frame["as_of_date"].n_unique(),
+        }
+    )
+
+
+@dg.asset(
+    key=["grading", "credit_model"],
+    deps=[training_set],
+    group_name="grading",
+    owners=[OFFICE],
+    kinds={"scikitlearn"},
+    partitions_def=daily_partitions,
+    description=described(
+        "A challenger fitted to the training set: additive, monotone, collapsed to a points table. It grades from "
+        "this day on only if it beats the champion by policy.",
+        "信用评价模型",
+    ),
+)
+def credit_model(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
+    day = as_of_date(context)
+    outcome = train(pipeline.settings, day, pl.read_parquet(training_set_path(pipeline.settings, day)))
+    pipeline.audit().append(
+        "model_trained",
+        "grading",
+        context.run.run_id,
+        as_of_date=day.isoformat(),
+        model=outcome.promotion.digest,
+        kind=outcome.promotion.kind,
+        promoted=outcome.is_new,
+        reason=outcome.reason,
+    )
+    return dg.MaterializeResult(
+        metadata={
+            "champion": outcome.promotion.digest,
+            "kind": outcome.promotion.kind,
+            "promoted": outcome.is_new,
+            "reason": outcome.reason,
+            "labelled_rows": outcome.rows,
+            "breaches": outcome.breaches,
+            **({"auc_out_of_fold": outcome.auc} if outcome.auc is not None else {}),
+        }
+    )
+
+
+@dg.asset(
+    key=["grading", "scorecard_points"],
+    deps=[credit_model, *_RAW],
+    group_name="grading",
+    owners=[OFFICE],
+    kinds={"parquet"},
+    partitions_def=daily_partitions,
+    pool=WAREHOUSE_POOL,
+    description=described(
+        "The points table and calibration of the model that grades on the day. When no model grades yet, one is "
+        "trained here first, or the expert scorecard of the policy pack is taken when labels are too few.",
+        "评分表",
+    ),
+)
+def scorecard_points(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
+    settings, day = pipeline.settings, as_of_date(context)
+    chosen = ensure_champion(settings, day, context.run.run_id)
+    points = pl.read_parquet(champion_dir(settings, day) / "points.parquet")
+    pipeline.audit().append(
+        "model_chosen",
+        "grading",
+        context.run.run_id,
+        as_of_date=day.isoformat(),
+        model=chosen.digest,
+        kind=chosen.kind,
+        valid_from=chosen.valid_from,
+    )
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": points.height,
+            "model": chosen.digest,
+            "kind": chosen.kind,
+            "valid_from": chosen.valid_from,
+            "reason": chosen.reason,
+            "folder": dg.MetadataValue.path(model_dir(settings, chosen.digest)),
+        }
+    )
+
+
+grading_assets = [training_set, credit_model, scorecard_points]

@@ -1,0 +1,126 @@
+"""Where a value of an indicator falls: its bin, its category, or missing.
+
+Here: reading a column of a frame as numbers or as text, the cut points a fit may use, and the one rule by
+which a value finds its bin. Not here: points (scorecard.py) and how they are learned (fitting.py).
+
+The rule, the same in Python and in SQL (sql.py): a number x is in the bin with lower < x <= upper, an open
+end reaches to infinity inclusive; NULL and NaN are missing; a category is compared as text, and one that the
+table does not list is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from credit_pipeline.errors import BadInput
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def as_frame(frame: Any, columns: Iterable[str]) -> pl.DataFrame:
+    """The named columns of a polars, pandas or pyarrow frame, as polars; BadInput names those it lacks."""
+    wanted = list(columns)
+    table: pl.DataFrame
+    if type(frame).__module__.split(".")[0] == "pandas":
+        table = pl.from_pandas(frame)
+    elif isinstance(frame, pl.DataFrame):
+        table = frame
+    elif hasattr(frame, "__arrow_c_stream__"):
+        table = pl.DataFrame(frame)
+    else:
+        raise BadInput(f"a {type(frame).__name__} is no frame: give a polars, pandas or pyarrow table")
+    lacking = sorted(set(wanted) - set(table.columns))
+    if lacking:
+        raise BadInput(f"the frame has no column {', '.join(lacking)}; it has {', '.join(table.columns)}")
+    return table.select(wanted)
+
+
+def numbers(series: pl.Series) -> Floats:
+    """A numeric or boolean column as float64, missing as NaN."""
+    if not (series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null)):
+        raise BadInput(
+            f"column {series.name} is {series.dtype}, not a number: convert it, or list it in `categorical`"
+        )
+    return series.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+
+
+def texts(series: pl.Series) -> pl.Series:
+    """A column of categories as text, missing as NULL.
+
+    Whole numbers held as floats (an integer column with gaps, in pandas) are read as integers.
+    """
+    if series.dtype.is_float():
+        series = series.fill_nan(None)
+        if not (series.drop_nulls() % 1 == 0).all():
+            raise BadInput(f"column {series.name} holds fractions: it cannot be a category")
+        series = series.cast(pl.Int64)
+    if not (
+        series.dtype.is_integer() or series.dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Null)
+    ):
+        raise BadInput(f"column {series.name} is {series.dtype}: a category must be text or an integer")
+    return series.cast(pl.String)
+
+
+@dataclass(frozen=True, eq=False)
+class Bins:
+    """The bins of one indicator: by ascending cut points (`edges`) or by `categories`; missing comes last."""
+
+    edges: Floats | None = None
+    categories: tuple[str, ...] | None = None
+
+    @property
+    def size(self) -> int:
+        """How many bins there are, missing not counted; also the position of missing."""
+        if self.edges is not None:
+            return len(self.edges) + 1
+        return len(self.categories or ())
+
+    def positions(self, series: pl.Series) -> Ints:
+        """The position of every value: 0 to size-1, and size for missing."""
+        if self.edges is not None:
+            values = numbers(series)
+            found = np.searchsorted(self.edges, values, side="left").astype(np.int64)
+            found[np.isnan(values)] = self.size
+            return found
+        names = texts(series)
+        if not self.categories:
+            return np.zeros(len(names), dtype=np.int64)
+        return names.replace_strict(
+            list(self.categories), list(range(self.size)), default=self.size, return_dtype=pl.Int64
+        ).to_numpy()
+
+
+def cut_points(values: Floats, max_bins: int) -> Floats:
+    """At most max_bins - 1 cut points: between all distinct values if they are few, else between quantiles.
+
+    Every cut lies in the middle half of the gap between two neighbouring observed values and has as few
+    digits as fit there: it reads well, and a value that another engine computes one bit differently stays in
+    its bin.
+    """
+    finite = np.sort(values[np.isfinite(values)])
+    distinct = np.unique(finite)
+    if len(distinct) < 2:
+        return np.empty(0)
+    if len(distinct) <= max_bins:
+        below = np.arange(len(distinct) - 1)
+    else:
+        at = (np.arange(1, max_bins) * len(finite)) // max_bins
+        below = np.unique(np.searchsorted(distinct, finite[at]))
+        below = below[below < len(distinct) - 1]
+    return np.array([_between(float(distinct[i]), float(distinct[i + 1])) for i in below])
+
+
+def _between(low: float, high: float) -> float:
+    middle, quarter = low / 2 + high / 2, high / 4 - low / 4
+    for digits in range(1, 18):
+        cut = float(f"{middle:.{digits}g}")
+        if low + quarter <= cut <= high - quarter:
+            return cut
+    return low  # neighbouring doubles: nothing lies between them, and lower < x <= low parts them

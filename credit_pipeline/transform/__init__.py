@@ -1,0 +1,1 @@
+"""Stage 2: dbt turns the lake into enterprises, indicators, grades, frames and quotas."""

@@ -1,0 +1,93 @@
+"""The one `@dbt_assets`: every model and seed of the dbt project, built by one `dbt build` per run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DbtCliResource, dbt_assets
+
+from credit_pipeline.orchestration import OFFICE, WAREHOUSE_POOL, Pipeline, as_of_date, daily_partitions
+from credit_pipeline.settings import DBT_PROJECT_DIR
+from credit_pipeline.transform.dbt import (
+    MANIFEST_PATH,
+    dbt_args,
+    dbt_environment,
+    dbt_executable,
+    dbt_vars,
+    target_path,
+)
+from credit_pipeline.transform.champions import champion_dir
+from credit_pipeline.warehouse import mark_current
+
+log = logging.getLogger(__name__)
+
+
+class Translator(DagsterDbtTranslator):
+    """Asset key = schema.table = folder/model; group = first part of the key."""
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        key = dbt_resource_props.get("config", {}).get("meta", {}).get("dagster", {}).get("asset_key")
+        key = key or dbt_resource_props.get("meta", {}).get("dagster", {}).get("asset_key")
+        if key:
+            return dg.AssetKey(key)
+        if dbt_resource_props["resource_type"] == "source":
+            return dg.AssetKey([dbt_resource_props["source_name"], dbt_resource_props["name"]])
+        return dg.AssetKey([dbt_resource_props["config"]["schema"], dbt_resource_props["name"]])
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        return self.get_asset_key(dbt_resource_props).path[0]
+
+    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
+        return list(super().get_owners(dbt_resource_props) or [OFFICE])
+
+    def get_description(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        return str(dbt_resource_props.get("description") or "")
+
+    def get_partitions_def(self, dbt_resource_props: Mapping[str, Any]) -> dg.PartitionsDefinition:
+        return daily_partitions
+
+
+dbt_cli = DbtCliResource(
+    project_dir=str(DBT_PROJECT_DIR), profiles_dir=str(DBT_PROJECT_DIR), dbt_executable=dbt_executable()
+)
+
+
+@dbt_assets(
+    manifest=MANIFEST_PATH,
+    name="dbt_build",
+    dagster_dbt_translator=Translator(),
+    partitions_def=daily_partitions,
+    pool=WAREHOUSE_POOL,
+)
+def dbt_build(context: dg.AssetExecutionContext, pipeline: Pipeline, dbt: DbtCliResource) -> Iterator[Any]:
+    settings, day = pipeline.settings, as_of_date(context)
+    target = pipeline.target(day)
+    variables = dbt_vars(settings, day, champion_dir(settings, day))
+    if not target.is_replay:
+        mark_current(settings, day)
+    built = 0
+    with dbt_environment(settings, target.path):
+        invocation = dbt.cli(
+            dbt_args("build", variables),
+            context=context,
+            target_path=target_path(settings, context.run.run_id),
+        )
+        for event in invocation.stream().fetch_row_counts().fetch_column_metadata(with_column_lineage=False):
+            if isinstance(event, (dg.Output, dg.AssetMaterialization)):
+                built += 1
+                if built % 10 == 0:
+                    log.info("dbt: %d models and seeds built", built)
+            yield event
+    log.info("dbt: %d models and seeds built, all tests passed", built)
+    pipeline.audit().append(
+        "warehouse_built",
+        "transform",
+        context.run.run_id,
+        as_of_date=day.isoformat(),
+        model=champion_dir(settings, day).name,
+        is_replay=target.is_replay,
+        models=built,
+    )
