@@ -12,6 +12,7 @@ import fcntl
 import json
 import logging
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import duckdb
 
+from credit_pipeline.audit.log import write_durably
 from credit_pipeline.errors import CreditPipelineError
 from credit_pipeline.settings import Settings
 
@@ -115,25 +117,10 @@ def mark_current(settings: Settings, as_of_date: date) -> None:
     """Record that the current warehouse speaks for that day from now on; never moves backwards."""
     current = current_as_of_date(settings)
     if current is None or as_of_date > current:
-        write_atomically(
+        settings.lake_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_durably(
             settings.lake_dir / "current.json", json.dumps({"as_of_date": as_of_date.isoformat()}).encode() + b"\n"
         )
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a small file so that a reader or a crash sees the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f"tmp-{os.getpid()}-{path.name}")
-    with temporary.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(temporary, path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 @contextmanager
@@ -167,3 +154,10 @@ def lake_lock(settings: Settings) -> Iterator[None]:
         os.close(handle)
 
 
+def lake_id(settings: Settings) -> str:
+    """A random name of this lake, made once: keys of several lakes in one key folder stay apart."""
+    path = settings.lake_dir / "lake_id"
+    if not path.exists():
+        settings.lake_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_durably(path, secrets.token_hex(8).encode() + b"\n")
+    return path.read_text(encoding="ascii").strip()

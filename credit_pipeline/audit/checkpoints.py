@@ -1,8 +1,10 @@
-"""Signed statements "the log had this size and this head then", kept as witnesses against truncation and rewriting.
+"""Signed statements "the log had this size and this head then", kept as witnesses against truncation and
+rewriting.
 
-Here: making, checking and storing checkpoints, and verifying a log by them. Not here: the chain itself (`audit.log`)
-and the keys (`extracts.keys`). A copy of the newest checkpoint travels in every extract's manifest, so that each unit
-is a witness; whoever owns the signing key and all copies can still rewrite, nobody else.
+Here: making, checking and storing checkpoints, and verifying a log by them. Not here: the chain itself
+(`audit.log`) and the keys (`extracts.keys`). A copy of the newest checkpoint travels in every extract's
+manifest, so that each unit is a witness; whoever owns the signing key and all copies can still rewrite,
+nobody else.
 """
 
 from __future__ import annotations
@@ -16,7 +18,14 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from credit_pipeline.audit.log import GENESIS, AuditLog, Verification, canonical_json, sha256_hex, write_durably
+from credit_pipeline.audit.log import (
+    GENESIS,
+    AuditLog,
+    Verification,
+    canonical_json,
+    sha256_hex,
+    write_durably,
+)
 from credit_pipeline.errors import BadInput, IntegrityError
 from credit_pipeline.extracts.keys import public_key_id
 
@@ -26,7 +35,9 @@ _SIGNED_KEYS = ("log", "size", "head", "time", "frame_root", "prev_checkpoint")
 
 
 def checkpoint_hash(checkpoint: Mapping[str, Any]) -> str:
-    """What the next checkpoint names as `prev_checkpoint`: SHA-256 of the canonical JSON, signature included."""
+    """What the next checkpoint names as `prev_checkpoint`: SHA-256 of the canonical JSON, signature
+    included.
+    """
     return sha256_hex(canonical_json(checkpoint))
 
 
@@ -41,8 +52,8 @@ def sign_checkpoint(
 ) -> dict[str, Any]:
     """A checkpoint of the log as it stands, after proving the chain and that it continues `previous`.
 
-    `frame_root` is the Merkle root of the newest frozen frame, if there is one. Raises `IntegrityError` rather than
-    sign a log that was cut or rewritten since `previous`, whose signature is checked too.
+    `frame_root` is the Merkle root of the newest frozen frame, if there is one. Raises `IntegrityError`
+    rather than sign a log that was cut or rewritten since `previous`, whose signature is checked too.
     """
     if previous is not None:
         verify_checkpoint(previous, private_key.public_key())
@@ -62,16 +73,22 @@ def sign_checkpoint(
 
 
 def verify_checkpoint(checkpoint: Mapping[str, Any], public_key: Ed25519PublicKey) -> None:
-    """Raises `IntegrityError` unless `checkpoint` has exactly the fields of one and was signed by `public_key`'s owner."""
+    """Raises `IntegrityError` unless `checkpoint` has exactly the fields of one and was signed by
+    `public_key`'s owner.
+    """
     if set(checkpoint) != {*_SIGNED_KEYS, "key_id", "signature"}:
         raise IntegrityError(f"not a checkpoint: it has the fields {', '.join(sorted(map(str, checkpoint)))}")
     if checkpoint["key_id"] != public_key_id(public_key):
-        raise IntegrityError(f"the checkpoint was signed by key {checkpoint['key_id']}, not {public_key_id(public_key)}")
+        raise IntegrityError(
+            f"the checkpoint was signed by key {checkpoint['key_id']}, not {public_key_id(public_key)}"
+        )
     try:
         message = DOMAIN + canonical_json({key: checkpoint[key] for key in _SIGNED_KEYS})
         public_key.verify(bytes.fromhex(checkpoint["signature"]), message)
     except (InvalidSignature, ValueError, TypeError, BadInput):
-        raise IntegrityError(f"the signature of the checkpoint at size {checkpoint['size']} does not match") from None
+        raise IntegrityError(
+            f"the signature of the checkpoint at size {checkpoint['size']} does not match"
+        ) from None
 
 
 def verify_log(log: AuditLog, checkpoint: Mapping[str, Any], public_key: Ed25519PublicKey) -> Verification:
@@ -81,14 +98,18 @@ def verify_log(log: AuditLog, checkpoint: Mapping[str, Any], public_key: Ed25519
 
 
 class CheckpointStore:
-    """The checkpoints of one log: `<directory>/<size>.json`, each naming the one before; written once, never changed."""
+    """The checkpoints of one log: `<directory>/<size>.json`, each naming the one before; written once,
+    never changed.
+    """
 
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory)
 
     def all(self) -> list[dict[str, Any]]:
         """Every checkpoint, smallest log first. Raises `IntegrityError` for an unreadable file."""
-        paths = sorted((path for path in self.directory.glob("*.json") if path.stem.isdigit()), key=lambda p: int(p.stem))
+        paths = sorted(
+            (path for path in self.directory.glob("*.json") if path.stem.isdigit()), key=lambda p: int(p.stem)
+        )
         return [self._read(path) for path in paths]
 
     def latest(self) -> dict[str, Any] | None:
@@ -111,7 +132,10 @@ class CheckpointStore:
         if newest is not None and log.head() == (newest["size"], newest["head"]):
             verify_checkpoint(newest, private_key.public_key())
             if frame_root not in (None, newest["frame_root"]):
-                raise BadInput("record the freezing of the frame in the log first, then make the checkpoint with its root")
+                raise BadInput(
+                    "record the freezing of the frame in the log first, then make the checkpoint with its "
+                    "root"
+                )
             return newest
         root = frame_root if frame_root is not None or newest is None else newest["frame_root"]
         checkpoint = sign_checkpoint(log, private_key, previous=newest, frame_root=root, time=time)
@@ -119,10 +143,14 @@ class CheckpointStore:
         write_durably(self.directory / f"{checkpoint['size']}.json", canonical_json(checkpoint) + b"\n")
         return checkpoint
 
-    def verify(self, log: AuditLog, public_key: Ed25519PublicKey, *witnesses: Mapping[str, Any]) -> Verification:
-        """The log against every checkpoint here and every one brought by `witnesses` (from extracts, receipts).
+    def verify(
+        self, log: AuditLog, public_key: Ed25519PublicKey, *witnesses: Mapping[str, Any]
+    ) -> Verification:
+        """The log against every checkpoint here and every one brought by `witnesses` (from extracts,
+        receipts).
 
-        Raises `IntegrityError` for a checkpoint with a wrong signature or one that does not name the one before.
+        Raises `IntegrityError` for a checkpoint with a wrong signature or one that does not name the one
+        before.
         """
         checkpoints = self.all()
         before = GENESIS
@@ -130,13 +158,16 @@ class CheckpointStore:
             verify_checkpoint(checkpoint, public_key)
             if checkpoint["prev_checkpoint"] != before:
                 raise IntegrityError(
-                    f"{self.directory}: the checkpoint at size {checkpoint['size']} does not follow the one stored "
+                    f"{self.directory}: the checkpoint at size {checkpoint['size']} does not follow the one "
+                    "stored "
                     "before it: a checkpoint was removed or replaced"
                 )
             before = checkpoint_hash(checkpoint)
-        for checkpoint in witnesses:
-            verify_checkpoint(checkpoint, public_key)
-        return log.verify(None, *((checkpoint["size"], checkpoint["head"]) for checkpoint in (*checkpoints, *witnesses)))
+        for witness in witnesses:
+            verify_checkpoint(witness, public_key)
+        return log.verify(
+            None, *((checkpoint["size"], checkpoint["head"]) for checkpoint in (*checkpoints, *witnesses))
+        )
 
     @staticmethod
     def _read(path: Path) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """The audit log: one JSON object a line, each line holding the hash of the line before.
 
-Here: canonical JSON, durable writing of evidence files, and the append-only log. Not here: signatures and witnesses
-(`audit.checkpoints`). Every stage may import this module, so it imports nothing of the project but `errors`.
+Here: canonical JSON, durable writing of evidence files, and the append-only log. Not here: signatures and
+witnesses (`audit.checkpoints`). Every stage may import this module, so it imports nothing of the project but
+`errors`.
 
-A chain by itself shows an edited, deleted, swapped or doubled line. It cannot show that the last lines were cut off or
-that the whole log was written anew: for that, `AuditLog.verify` takes anchors (size, head) that somebody else kept.
+A chain by itself shows an edited, deleted, swapped or doubled line. It cannot show that the last lines were
+cut off or that the whole log was written anew: for that, `AuditLog.verify` takes anchors (size, head) that
+somebody else kept.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ DOMAIN = b"AUDITLOG1|"
 GENESIS = "0" * 64
 TORN_LINE_CUT = "TORN_LINE_CUT"
 
-# One append writes at most two lines (a cut and the event). Three lines of 20 KiB fit the window, so the tail read
-# always reaches the last whole line behind whatever a crash left.
+# One append writes at most two lines (a cut and the event). Three lines of 20 KiB fit the window, so the tail
+# read always reaches the last whole line behind whatever a crash left.
 _TAIL_WINDOW = 64 * 1024
 _MAX_LINE = 20 * 1024
 _MAX_TORN_LINES = 2
@@ -40,20 +42,22 @@ _RECORD_KEYS = {"seq", "prev", "time", "event", "stage", "run_id", "details", "h
 
 DENIED_KEYS = frozenset(
     {
-        "enterprise_name", "entropy_secret", "extract_key", "frame_salt", "grade", "id_number", "inspector_name",
-        "key", "legal_representative", "name", "party_key", "password", "phone", "platform_grade", "points",
-        "previous_grade", "private_key", "probability", "rank", "reveal", "reveals", "score", "secret", "seed",
-        "ticket", "unit_grade", "unit_key", "uscc",
+        "enterprise_name", "extract_key", "frame_salt", "grade", "id_number", "inspector_name", "key",
+        "legal_representative", "name", "party_key", "password", "phone", "platform_grade", "points",
+        "previous_grade", "private_key", "probability", "rank", "reveal", "reveals", "score", "secret",
+        "seed", "ticket", "unit_grade", "unit_key", "uscc",
     }
 )  # fmt: skip
-"""Keys no event may hold, at any depth: grades and persons must not leak, secrets would let a draw be recomputed."""
+"""Keys no event may hold, at any depth: grades and persons must not leak, secrets would let a draw be
+recomputed.
+"""
 
 
 def canonical_json(value: Any) -> bytes:
     """The one byte string of a JSON value: sorted keys, no spaces, UTF-8, strings in NFC.
 
-    The subset of RFC 8785 in which implementations cannot disagree: no floats, integers within ±(2^53 - 1), ASCII
-    keys. Raises `BadInput` for anything outside it.
+    The subset of RFC 8785 in which implementations cannot disagree: no floats, integers within ±(2^53 - 1),
+    ASCII keys. Raises `BadInput` for anything outside it.
     """
     try:
         text = json.dumps(_plain(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
@@ -81,7 +85,9 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    raise BadInput(f"{type(value).__name__} has no canonical JSON form; record text (dates by isoformat()) or integers")
+    raise BadInput(
+        f"{type(value).__name__} has no canonical JSON form; record text (dates by isoformat()) or integers"
+    )
 
 
 def sha256_hex(data: bytes) -> str:
@@ -100,15 +106,16 @@ def fsync_directory(path: Path) -> None:
 def write_durably(path: Path, data: bytes) -> None:
     """Writes `data` as the file `path` (0600): whole or not at all, and on disk when this returns.
 
-    The temporary file `tmp-<name>-<process>` stands in the same folder; a crash may leave it and nothing else.
+    The temporary file `tmp-<name>-<process>` stands in the same folder; a crash may leave it and nothing
+    else.
     """
     temporary = path.with_name(f"tmp-{path.name}-{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with open(descriptor, "wb") as file:
+    with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
+    temporary.replace(path)
     fsync_directory(path.parent)
 
 
@@ -154,7 +161,9 @@ class _Tail:
 
 
 class AuditLog:
-    """An append-only log shared by processes. Safe with several writers, on one machine, by `flock` on the file."""
+    """An append-only log shared by processes. Safe with several writers, on one machine, by `flock` on the
+    file.
+    """
 
     def __init__(self, path: Path | str, clock: Callable[[], datetime] | None = None) -> None:
         self.path = Path(path)
@@ -163,12 +172,14 @@ class AuditLog:
     def append(self, event: str, stage: str, run_id: str | None = None, **details: Any) -> Record:
         """Adds one event and returns it once it is on disk (about 3 ms, one fsync).
 
-        Raises `BadInput` for details that may not be recorded, `IntegrityError` when the last line was altered. A line
-        torn by an earlier crash is cut off, and the cut is recorded before this event.
+        Raises `BadInput` for details that may not be recorded, `IntegrityError` when the last line was
+        altered. A line torn by an earlier crash is cut off, and the cut is recorded before this event.
         """
         for label, text in (("event", event), ("stage", stage)):
             if not _NAME.fullmatch(text):
-                raise BadInput(f"{label} {text!r}: expected a letter, then letters, digits, '_', '.' or '-' (64 at most)")
+                raise BadInput(
+                    f"{label} {text!r}: expected a letter, then letters, digits, '_', '.' or '-' (64 at most)"
+                )
         _refuse_denied(details, event)
         canonical_json(details)  # refused here, before the lock and before a byte is written
         with self._locked(fcntl.LOCK_EX) as descriptor:
@@ -184,7 +195,9 @@ class AuditLog:
         return records[-1]
 
     def head(self) -> tuple[int, str]:
-        """(number of records, hash of the last one): what a witness keeps. (0, GENESIS) for a log not begun."""
+        """(number of records, hash of the last one): what a witness keeps. (0, GENESIS) for a log not
+        begun.
+        """
         if not self.path.exists():
             return 0, GENESIS
         with self._locked(fcntl.LOCK_SH) as descriptor:
@@ -192,7 +205,9 @@ class AuditLog:
         return tail.size, tail.head
 
     def records(self, event: str | None = None, stage: str | None = None) -> Iterator[Record]:
-        """The whole records in order, of one event or stage if asked. Reads only; `verify` is what proves them."""
+        """The whole records in order, of one event or stage if asked. Reads only; `verify` is what proves
+        them.
+        """
         for number, line in self._lines():
             if not line.endswith(b"\n"):
                 return
@@ -205,8 +220,8 @@ class AuditLog:
     def verify(self, anchor: tuple[int, str] | None = None, *more: tuple[int, str]) -> Verification:
         """Replays the chain (50,000 lines/s) and compares it with what witnesses saw.
 
-        An anchor is (size, head) as `head()` gave it then. Truncation behind an anchor and a rewritten chain are found
-        only with one. A torn last line is reported too: the next `append` cuts it.
+        An anchor is (size, head) as `head()` gave it then. Truncation behind an anchor and a rewritten chain
+        are found only with one. A torn last line is reported too: the next `append` cuts it.
         """
         anchors: dict[int, set[str]] = {}
         for seen_size, seen_head in (() if anchor is None else (anchor,)) + more:
@@ -228,14 +243,21 @@ class AuditLog:
             if record is None:
                 return bad(number, "not a record")
             if record.seq != size + 1:
-                return bad(number, f"its number is {record.seq}, expected {size + 1}: lines were removed, doubled or moved")
+                return bad(
+                    number,
+                    f"its number is {record.seq}, expected {size + 1}: lines were removed, doubled or moved",
+                )
             if record.prev != head:
-                return bad(number, "it does not continue the line before: a line was changed, removed or moved")
+                return bad(
+                    number, "it does not continue the line before: a line was changed, removed or moved"
+                )
             if record.hash != _hash(record) or record.line() != line[:-1]:
                 return bad(number, "its content does not match its hash: it was changed")
             size, head = record.seq, record.hash
             if not witnessed():
-                return bad(number, "a witness saw another hash here: the log was rewritten at or before this line")
+                return bad(
+                    number, "a witness saw another hash here: the log was rewritten at or before this line"
+                )
         if anchors and max(anchors) > size:
             return bad(size + 1, f"missing: the log ends at {size}, a witness saw {max(anchors)} records")
         return Verification(True, size, head, None, f"{self.path}: {size} records, chain intact")
@@ -247,11 +269,15 @@ class AuditLog:
         record = Record(seq, prev, time, event, stage, _plain(run_id), _plain(details), "")
         record = Record(**{**vars(record), "hash": _hash(record)})
         if len(record.line()) >= _MAX_LINE:
-            raise BadInput(f"event {event!r} is over {_MAX_LINE} bytes: record a digest or a file instead of the content")
+            raise BadInput(
+                f"event {event!r} is over {_MAX_LINE} bytes: record a digest or a file instead of the content"
+            )
         return record
 
     def _write(self, descriptor: int, tail: _Tail, payload: bytes) -> None:
-        """Writes over the torn bytes, never cutting first: a crash in between leaves a torn line again, not a silent loss."""
+        """Writes over the torn bytes, never cutting first: a crash in between leaves a torn line again,
+        not a silent loss.
+        """
         try:
             written = 0
             while written < len(payload):
@@ -261,7 +287,9 @@ class AuditLog:
         except OSError as error:
             if not tail.torn:
                 os.ftruncate(descriptor, tail.end)
-            raise CreditPipelineError(f"{self.path}: the event could not be written: {error.strerror}") from error
+            raise CreditPipelineError(
+                f"{self.path}: the event could not be written: {error.strerror}"
+            ) from error
 
     @contextmanager
     def _locked(self, mode: int) -> Iterator[int]:
@@ -274,7 +302,7 @@ class AuditLog:
             try:
                 fcntl.flock(descriptor, mode)
                 # The file may have been moved away while we waited: then the lock guards nothing.
-                if self.path.exists() and os.path.samestat(os.fstat(descriptor), os.stat(self.path)):
+                if self.path.exists() and os.path.samestat(os.fstat(descriptor), self.path.stat()):
                     if is_new:
                         fsync_directory(self.path.parent)
                     yield descriptor
@@ -334,7 +362,9 @@ def _parse(line: bytes) -> Record | None:
 
 
 def _read_tail(descriptor: int, path: Path) -> _Tail:
-    """The last whole record, and what a crash left behind it. Raises `IntegrityError` for more than a crash can do."""
+    """The last whole record, and what a crash left behind it. Raises `IntegrityError` for more than a
+    crash can do.
+    """
     length = os.fstat(descriptor).st_size
     start = max(0, length - _TAIL_WINDOW)
     window = os.pread(descriptor, length - start, start)
@@ -348,7 +378,11 @@ def _read_tail(descriptor: int, path: Path) -> _Tail:
         record = _parse(window[line_start : cut - 1]) if window[cut - 1 : cut] == b"\n" else None
         if record is not None:
             if record.hash != _hash(record):
-                raise IntegrityError(f"{path}: the last record ({record.seq}) was changed: verify the log, add nothing")
+                raise IntegrityError(
+                    f"{path}: the last record ({record.seq}) was changed: verify the log, add nothing"
+                )
             return _Tail(start + cut, record.seq, record.hash, window[cut:])
         cut = line_start
-    raise IntegrityError(f"{path}: the end of the log is damaged beyond what a crash can do: verify it, add nothing")
+    raise IntegrityError(
+        f"{path}: the end of the log is damaged beyond what a crash can do: verify it, add nothing"
+    )

@@ -1,9 +1,9 @@
 """The keys of the pipeline: files outside the lake that only their owner can read.
 
-Here: making each key once, reading it back, refusing a key others could have read. Not here: what is signed or encrypted
-with them (`extracts.manifest`, `extracts.publish`, `audit.checkpoints`). Keys are never logged, printed, put into run
-configuration or environment variables. Whoever holds the folder holds everything: keep it on another volume than the
-lake, and back it up separately.
+Here: making each key once, reading it back, refusing a key others could have read. Not here: what is signed
+or encrypted with them (`extracts.manifest`, `extracts.publish`, `audit.checkpoints`). Keys are never logged,
+printed, put into run configuration or environment variables. Whoever holds the folder holds everything: keep
+it on another volume than the lake, and back it up separately.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ class KeyStore:
         return Ed25519PrivateKey.from_private_bytes(self._read_or_make(self.directory / "signing.key"))
 
     def public_key(self) -> Ed25519PublicKey:
-        """What verifies them; give `.public_bytes_raw().hex()` to each unit on another way than the extracts."""
+        """What verifies them; give `.public_bytes_raw().hex()` to each unit on another way than the
+        extracts.
+        """
         return self.signing_key().public_key()
 
     def party_key(self, party: str = "credit_office") -> bytes:
@@ -77,7 +79,9 @@ class KeyStore:
         return self._read_or_make(self._unit_path(unit_id, release_seq)).hex()
 
     def forget_unit_keys(self, unit_id: str, before_seq: int) -> list[int]:
-        """Deletes the unit's keys of releases before `before_seq`, and gives their numbers: those files stay closed."""
+        """Deletes the unit's keys of releases before `before_seq`, and gives their numbers: those files
+        stay closed.
+        """
         directory = self._unit_path(unit_id, 1).parent
         old = sorted(int(path.stem) for path in directory.glob("*.key") if path.stem.isdigit())
         gone = [seq for seq in old if seq < before_seq]
@@ -105,22 +109,24 @@ class KeyStore:
             if not path.exists():
                 path.mkdir(mode=0o700, parents=path == self.directory, exist_ok=True)
                 fsync_directory(path.parent)
-            _refuse_unsafe(os.stat(path), path, "chmod 700")
+            _refuse_unsafe(path.stat(), path, "chmod 700")
 
 
 def _make(path: Path) -> None:
-    """Whole and on disk before it has its name, and never over another: two processes end up with the same key."""
+    """Whole and on disk before it has its name, and never over another: two processes end up with the same
+    key.
+    """
     temporary = path.with_name(f"tmp-{path.name}-{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with open(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(secrets.token_hex(KEY_BYTES).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
         with suppress(FileExistsError):
             os.link(temporary, path)
     finally:
-        os.unlink(temporary)
+        temporary.unlink()
     fsync_directory(path.parent)
 
 
@@ -128,20 +134,27 @@ def _read(path: Path) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError as error:
-        raise UnsafeKeyFile(f"{path}: cannot be read as a key: {error.strerror}; a key is a plain file, no link") from None
-    with open(descriptor, "rb") as file:
+        raise UnsafeKeyFile(
+            f"{path}: cannot be read as a key: {error.strerror}; a key is a plain file, no link"
+        ) from None
+    with os.fdopen(descriptor, "rb") as file:
         _refuse_unsafe(os.fstat(file.fileno()), path, "chmod 600")
         content = file.read(KEY_BYTES * 2 + 2)
     if not _HEX_KEY.fullmatch(content):
-        raise IntegrityError(f"{path}: not a key (64 hexadecimal digits and a line end); restore it from the backup")
+        raise IntegrityError(
+            f"{path}: not a key (64 hexadecimal digits and a line end); restore it from the backup"
+        )
     return bytes.fromhex(content.decode().strip())
 
 
 def _refuse_unsafe(status: os.stat_result, path: Path, remedy: str) -> None:
     if status.st_mode & 0o077:
         raise UnsafeKeyFile(
-            f"{path}: others may read or change it (mode {status.st_mode & 0o777:04o}). Run `{remedy} {path}`; if others "
+            f"{path}: others may read or change it (mode {status.st_mode & 0o777:04o}). Run `{remedy} "
+            f"{path}`; if others "
             "had access to the machine, replace the key."
         )
     if status.st_uid != os.geteuid():
-        raise UnsafeKeyFile(f"{path}: it belongs to user {status.st_uid}, the pipeline runs as {os.geteuid()}")
+        raise UnsafeKeyFile(
+            f"{path}: it belongs to user {status.st_uid}, the pipeline runs as {os.geteuid()}"
+        )

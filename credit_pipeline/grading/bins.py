@@ -97,24 +97,23 @@ class Bins:
         ).to_numpy()
 
 
-def cut_points(values: Floats, max_bins: int) -> Floats:
-    """At most max_bins - 1 cut points: between all distinct values if they are few, else between quantiles.
+def cut_points(values: Floats, max_bins: int, min_rows: int) -> Floats:
+    """At most max_bins - 1 cut points, with at least min_rows of the finite values in every bin.
 
-    Every cut lies in the middle half of the gap between two neighbouring observed values and has as few
-    digits as fit there: it reads well, and a value that another engine computes one bit differently stays in
-    its bin.
+    Values that many rows share get a bin of their own; a continuous column is cut into equal parts. Every cut
+    lies in the middle half of the gap between two neighbouring observed values and has as few digits as fit
+    there: it reads well, and a value that another engine computes one bit differently stays in its bin.
     """
-    finite = np.sort(values[np.isfinite(values)])
-    distinct = np.unique(finite)
-    if len(distinct) < 2:
-        return np.empty(0)
-    if len(distinct) <= max_bins:
-        below = np.arange(len(distinct) - 1)
-    else:
-        at = (np.arange(1, max_bins) * len(finite)) // max_bins
-        below = np.unique(np.searchsorted(distinct, finite[at]))
-        below = below[below < len(distinct) - 1]
-    return np.array([_between(float(distinct[i]), float(distinct[i + 1])) for i in below])
+    distinct, counts = np.unique(values[np.isfinite(values)], return_counts=True)
+    up_to = np.cumsum(counts)
+    rows = int(counts.sum())
+    need = min_rows if len(distinct) <= max_bins else max(min_rows, -(-rows // max_bins))
+    cuts, done = [], 0
+    while True:
+        last = int(np.searchsorted(up_to, done + need))  # the last value of the bin that begins after `done`
+        if last >= len(distinct) or rows - (done := int(up_to[last])) < need:
+            return np.array(cuts, dtype=np.float64)
+        cuts.append(_between(float(distinct[last]), float(distinct[last + 1])))
 
 
 def _between(low: float, high: float) -> float:

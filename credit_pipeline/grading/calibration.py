@@ -30,14 +30,16 @@ PLATT_STEP = 0.05  # log-odds between two steps: at most 0.6 points of probabili
 PLATT_MAX_STEPS = 400
 
 
-def learn_calibration(micro_score: Ints, label: Floats, weights: Floats) -> tuple[pl.DataFrame, str]:
+def learn_calibration(
+    micro_score: Ints, label: Floats, weights: Floats, groups: Ints
+) -> tuple[pl.DataFrame, str]:
     """The calibration table and the method that made it ('isotonic' or 'platt').
 
-    `micro_score` must come from scorecards that did not see the row. Isotonic from 1,000 positives on
-    (counted in rows), Platt's sigmoid below.
+    `micro_score` must come from scorecards that did not see the row. Isotonic from 1,000 positives on,
+    Platt's sigmoid below; one group (enterprise) in many snapshots is one positive.
     """
     weights = weights / weights.mean()
-    if label.sum() >= ISOTONIC_FROM_POSITIVES:
+    if len(np.unique(groups[label == 1])) >= ISOTONIC_FROM_POSITIVES:
         return _isotonic(micro_score, label, weights), "isotonic"
     return _platt(micro_score, label, weights), "platt"
 

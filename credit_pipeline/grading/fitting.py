@@ -8,9 +8,10 @@ tree may combine features and every directed feature may only rise or only fall,
 is again a table. No class weights: they spoil the probabilities (Brier .05 -> .14); `weights` are for the
 design of the sample only, min(1 / inclusion probability, 20).
 
-All seeds share one set of cut points, at most max_bins - 1 per feature: the models are fitted on the position
-of a value among them, which loses nothing (trees only see order) and keeps the mean table from having the
-cuts of eight different quantile sets.
+All seeds share one set of cut points: the models are fitted on the position of a value among them (trees only
+see order), so that the mean table does not have the cuts of eight different quantile sets. Measured: half the
+rows (uci_card 239 against 409), the same AUC. No bin holds fewer than 2 * min_samples_leaf training rows, so
+that a part of the rows still can tell it from its neighbours, and none singles out a few enterprises.
 """
 
 from __future__ import annotations
@@ -25,14 +26,15 @@ import numpy as np
 from credit_pipeline.errors import BadInput, IntegrityError
 from credit_pipeline.grading.bins import Floats, Ints, as_frame
 from credit_pipeline.grading.calibration import MICRO, learn_calibration, read_calibration
-from credit_pipeline.grading.collapse import collapse
+from credit_pipeline.grading.collapse import Collapsed, collapse
 from credit_pipeline.grading.points_table import as_points_table, to_micro
 from credit_pipeline.grading.scorecard import Scorecard
 from credit_pipeline.grading.tabulation import Table, drop_nuisance, edit_missing, points_rows, references
 from credit_pipeline.grading.training_data import (
+    Coding,
     Column,
     Sample,
-    codes_of,
+    coding_of,
     positions_of,
     prepare,
     split,
@@ -61,16 +63,17 @@ class Options:
 class Ensemble:
     """The fitted models of all seeds, before they become a table; their mean is what the table must equal."""
 
-    columns: tuple[Column, ...]
+    coding: Coding
     models: tuple[Any, ...]
 
     def decision_function(self, frame: Any) -> Floats:
         """Mean log-odds over the seeds, by scikit-learn, nuisance columns included."""
-        return self.at(positions_of(as_frame(frame, [c.name for c in self.columns]), self.columns))
+        columns = self.coding.columns
+        return self.at(positions_of(as_frame(frame, [c.name for c in columns]), columns))
 
     def at(self, positions: Ints) -> Floats:
         """The same for rows given by their positions in the bins."""
-        codes = codes_of(positions, self.columns)
+        codes = self.coding.codes(positions)
         total = np.zeros(len(positions))
         for model in self.models:
             total += model.decision_function(codes)
@@ -125,7 +128,16 @@ def fit_scorecard(
     )
     _check_options(options, folds)
     columns, sample = prepare(
-        frame, label, directions, weights, nuisance, categorical, groups, must_report, max_bins
+        frame,
+        label,
+        directions,
+        weights,
+        nuisance,
+        categorical,
+        groups,
+        must_report,
+        max_bins,
+        2 * min_samples_leaf,
     )
     y, w = sample.label, sample.weights
     scored = [c for c in columns if not c.nuisance]
@@ -135,7 +147,7 @@ def fit_scorecard(
     final, edits = edit_missing(drop_nuisance(table, sample, columns), sample, columns, must_report)
 
     out_of_fold, with_nuisance = _out_of_fold(sample, columns, options, must_report, folds)
-    calibration, method = learn_calibration(out_of_fold, y, w)
+    calibration, method = learn_calibration(out_of_fold, y, w, sample.groups)
     metadata = {
         "origin": "fitted",
         "directions": {c.name: c.direction for c in scored if c.bins.edges is not None},
@@ -151,6 +163,7 @@ def fit_scorecard(
             "rows": len(y),
             "positives": int(y.sum()),
             "groups": len(np.unique(sample.groups)),
+            "positive_groups": len(np.unique(sample.groups[y == 1])),
             "weighted_rate": float(np.average(y, weights=w)),
             "weighted": weights is not None,
         },
@@ -197,12 +210,11 @@ def train(columns: Sequence[Column], sample: Sample, options: Options) -> tuple[
     """Fit one model per seed, and read them out."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    codes = codes_of(sample.positions, columns)
+    coding = coding_of(columns, sample)
+    codes = coding.codes(sample.positions)
     models = []
     for seed in options.seeds:
         stops = split(sample, VALIDATION_PARTS, seed) < VALIDATION_TAKES
-        seen = codes[~stops]
-        seen[:, np.isnan(seen).all(axis=0)] = 0.0  # scikit-learn 1.9.1 fails on a column without any value
         model = HistGradientBoostingClassifier(
             learning_rate=options.learning_rate,
             max_leaf_nodes=options.max_leaf_nodes,
@@ -211,13 +223,13 @@ def train(columns: Sequence[Column], sample: Sample, options: Options) -> tuple[
             max_bins=options.max_bins,
             max_iter=options.max_iter,
             interaction_cst="no_interactions",
-            monotonic_cst=[c.direction for c in columns],
-            categorical_features=[c.bins.edges is None for c in columns],
+            monotonic_cst=coding.directions,
+            categorical_features=coding.categorical,
             early_stopping=True,
             random_state=seed,
         )
         model.fit(
-            seen,
+            codes[~stops],
             sample.label[~stops],
             sample_weight=sample.weights[~stops],
             X_val=codes[stops],
@@ -227,23 +239,25 @@ def train(columns: Sequence[Column], sample: Sample, options: Options) -> tuple[
         models.append(model)
 
     read = [collapse(model) for model in models]
-    points = tuple(
-        np.array(
-            [
-                np.append(r.features[j].at(np.arange(c.bins.size, dtype=float)), r.features[j].missing)
-                for r in read
-            ]
-        )
-        for j, c in enumerate(columns)
-    )
-    return Ensemble(tuple(columns), tuple(models)), Table(np.array([r.intercept for r in read]), points)
+    points = tuple(np.array([_points(r, coding, j) for r in read]) for j in range(len(columns)))
+    return Ensemble(coding, tuple(models)), Table(np.array([r.intercept for r in read]), points)
+
+
+def _points(model: Collapsed, coding: Coding, j: int) -> Floats:
+    """The points of one column by bin, missing last; a column and its twin add up."""
+    steps, size = model.features[j], coding.columns[j].bins.size
+    found = steps.at(np.append(np.arange(size, dtype=np.float64), coding.missing_as[j]))
+    if j in coding.twins:
+        present, absent = model.features[len(coding.columns) + coding.twins.index(j)].at(np.array([0.0, 1.0]))
+        found += np.append(np.full(size, present), absent)
+    return found
 
 
 def prove(ensemble: Ensemble, table: Table, sample: Sample) -> float:
     """The worst difference between table and models, on training rows and every single bin; at most 1e-9."""
     step = max(1, len(sample.positions) // PROOF_ROWS)
     rows = [sample.positions[::step]]
-    for j, c in enumerate(ensemble.columns):
+    for j, c in enumerate(ensemble.coding.columns):
         each = np.repeat(sample.positions[:1], c.bins.size + 1, axis=0)
         each[:, j] = np.arange(c.bins.size + 1)
         rows.append(each)
@@ -288,7 +302,7 @@ def _figures(sample: Sample, micro: Ints, full: Floats, has_nuisance: bool, fold
     probability = np.empty(len(y))
     for k in range(folds):
         others = fold != k
-        steps, _ = learn_calibration(micro[others], y[others], w[others])
+        steps, _ = learn_calibration(micro[others], y[others], w[others], sample.groups[others])
         probability[~others] = read_calibration(steps, micro[~others])
     figures = {
         "folds": folds,

@@ -27,6 +27,8 @@ from credit_pipeline.warehouse import connect
 log = logging.getLogger(__name__)
 
 TRAINING_MODELS = "+standardized_indicators +training_labels"
+BUILDABLE = ["--indirect-selection", "buildable"]
+"""A part of the project is built: only tests whose parents are all there can run."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def build_training_set(settings: Settings, as_of_date: date, run_id: str) -> pl.
     warehouse.unlink(missing_ok=True)
     empty = store_model(settings, _expert_card(settings, as_of_date))
     variables = dbt_vars(settings, as_of_date, empty, snapshots)
-    run_dbt(settings, warehouse, f"{run_id}-training", dbt_args("build", variables, TRAINING_MODELS))
+    run_dbt(settings, warehouse, f"{run_id}-training", [*dbt_args("build", variables, TRAINING_MODELS), *BUILDABLE])
     features = ", ".join(f"i.{name}" for name in features_of(settings, as_of_date)["indicator"])
     with connect(settings, warehouse, read_only=True) as connection:
         frame = connection.execute(

@@ -44,6 +44,7 @@ class Sample:
     groups: Ints
 
     def take(self, rows: NDArray[np.bool_]) -> Sample:
+        """The chosen rows."""
         return Sample(self.positions[rows], self.label[rows], self.weights[rows], self.groups[rows])
 
 
@@ -57,13 +58,18 @@ def prepare(
     groups: Any = None,
     must_report: Collection[str] = (),
     max_bins: int = 255,
+    min_bin_rows: int = 60,
 ) -> tuple[tuple[Column, ...], Sample]:
-    """The columns of a fit, by name, and its rows; arguments as for `fit_scorecard`, checked here."""
+    """The columns of a fit, by name, and its rows; arguments as for `fit_scorecard`, checked here.
+
+    min_bin_rows: the least rows between two cut points.
+    """
     names = roles_of(directions, nuisance, categorical, must_report)
     data = as_frame(frame, names)
     y, w, g = training_values(len(data), label, weights, groups)
     columns = tuple(
-        column_of(data[n], n in categorical, directions.get(n, 0), n in nuisance, max_bins) for n in names
+        column_of(data[n], n in categorical, directions.get(n, 0), n in nuisance, max_bins, min_bin_rows)
+        for n in names
     )
     return columns, Sample(positions_of(data, columns), y, w, g)
 
@@ -99,10 +105,14 @@ def roles_of(
     return sorted({*directions, *categorical, *nuisance})
 
 
-def column_of(series: pl.Series, categorical: bool, direction: int, nuisance: bool, max_bins: int) -> Column:
+def column_of(
+    series: pl.Series, categorical: bool, direction: int, nuisance: bool, max_bins: int, min_bin_rows: int
+) -> Column:
+    """How the values of a column are told apart: cut points of a number, or the categories it has."""
     numeric = series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null)
     if not categorical and not (nuisance and not numeric and direction == 0):
-        return Column(series.name, Bins(edges=cut_points(numbers(series), max_bins)), direction, nuisance)
+        edges = cut_points(numbers(series), max_bins, min_bin_rows)
+        return Column(series.name, Bins(edges=edges), direction, nuisance)
     counts = texts(series).drop_nulls().alias("name").value_counts(name="rows")
     counts = counts.sort("rows", "name", descending=[True, False])
     if len(counts) > max_bins and not nuisance:
@@ -114,6 +124,7 @@ def column_of(series: pl.Series, categorical: bool, direction: int, nuisance: bo
 
 
 def training_values(rows: int, label: Any, weights: Any, groups: Any) -> tuple[Floats, Floats, Ints]:
+    """Labels, weights and group numbers of the rows; BadInput or NotEnoughLabels if they will not do."""
     y = _vector(label, "label", rows)
     bad = np.flatnonzero(~np.isin(y, (0, 1)))
     if len(bad):
@@ -155,12 +166,55 @@ def _vector(values: Any, name: str, rows: int) -> Floats:
 
 
 def positions_of(data: pl.DataFrame, columns: Sequence[Column]) -> Ints:
+    """The position of every value in the bins of its column: rows by columns."""
     return np.column_stack([c.bins.positions(data[c.name]) for c in columns])
 
 
-def codes_of(positions: Ints, columns: Sequence[Column]) -> Floats:
-    """What the models see: the position of a value as a number, missing as NaN."""
-    return np.where(positions == [c.bins.size for c in columns], np.nan, positions)
+@dataclass(frozen=True, eq=False)
+class Coding:
+    """What the models see of the columns, as numbers: first every column, then the twins.
+
+    A position in the bins is a number as it stands. A missing category is NaN. A missing number is put at
+    the median position, and the column has a twin that is 1 where it is missing and 0 elsewhere: the twin
+    learns all that being missing means, free of any direction. Left to scikit-learn, the direction binds
+    missing as well, and unevenly: it parts missing from all numbers to the right only, so that missing
+    could never be safer than the best bin for direction +1, nor riskier than the worst for -1; and it pulls
+    the outermost bin along with it (in a test by 1.1 log-odds), which no later monotone tree can undo.
+    """
+
+    columns: tuple[Column, ...]
+    twins: tuple[int, ...]
+    missing_as: tuple[float, ...]
+
+    @property
+    def directions(self) -> list[int]:
+        """monotonic_cst."""
+        return [*(c.direction for c in self.columns), *(0 for _ in self.twins)]
+
+    @property
+    def categorical(self) -> list[bool]:
+        """categorical_features."""
+        return [*(c.bins.edges is None for c in self.columns), *(False for _ in self.twins)]
+
+    def codes(self, positions: Ints) -> Floats:
+        """Rows by columns and twins."""
+        missing = positions == [c.bins.size for c in self.columns]
+        return np.hstack([np.where(missing, self.missing_as, positions), missing[:, list(self.twins)]])
+
+
+def coding_of(columns: Sequence[Column], sample: Sample) -> Coding:
+    """The coding for a fit to the sample: twins for the numbers that have gaps in it, and their medians."""
+    twins, missing_as = [], []
+    for j, column in enumerate(columns):
+        at = sample.positions[:, j]
+        observed = np.sort(at[at < column.bins.size])
+        if column.bins.edges is None:
+            missing_as.append(np.nan)
+        else:
+            missing_as.append(float(observed[len(observed) // 2]) if len(observed) else 0.0)
+            if 0 < len(observed) < len(at):
+                twins.append(j)
+    return Coding(tuple(columns), tuple(twins), tuple(missing_as))
 
 
 def split(sample: Sample, parts: int, seed: int) -> Ints:

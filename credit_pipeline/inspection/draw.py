@@ -1,10 +1,11 @@
 """The draw of a round: tickets in SQL, the Merkle root of the frame, and the files that freeze each step.
 
-Here: `draw_round`, `frame_root` and `RoundStore`, the immutable folder `<root>/<plan_id>/<round>/`. Not here: what is
-hashed (`inspection.protocol`), who inspects (`inspection.assignment`), the audit events (the caller appends
-`RoundRecord.public_facts()` after each step).
+Here: `draw_round`, `frame_root` and `RoundStore`, the immutable folder `<root>/<plan_id>/<round>/`. Not here:
+what is hashed (`inspection.protocol`), who inspects (`inspection.assignment`), the audit events (the caller
+appends `RoundRecord.public_facts()` after each step).
 
-CONFIDENTIAL: every file of a round holds grades, or ranks that bound them. The seed and the reveals are never stored.
+CONFIDENTIAL: every file of a round holds grades, or ranks that bound them. The seed and the reveals are never
+stored.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ from credit_pipeline.inspection.protocol import Round
 DRAW_SQL = """
 with
     tickets as (
-        select unit_id, uscc, platform_grade, sha256('DRAW1|' || $seed || '|' || unit_id || '|' || uscc) as ticket
+        select
+            unit_id, uscc, platform_grade,
+            sha256('DRAW1|' || $seed || '|' || unit_id || '|' || uscc) as ticket
         from {frame}
         where excluded_reason = ''
     ),
@@ -52,30 +55,39 @@ from ranked
 join {quotas} as quotas on quotas.unit_id = ranked.unit_id and quotas.platform_grade = ranked.platform_grade
 order by ranked.unit_id, ranked.platform_grade, ranked.rank
 """
-"""`||` and not concat_ws, which skips NULLs; hexadecimal text and not hash(), which changes between versions."""
+"""`||` and not concat_ws, which skips NULLs; hexadecimal text and not hash(), which changes between
+versions.
+"""
 
-_FRAME_PROBLEM_SQL = f"""
+_FRAME_PROBLEM_SQL = """
 select unit_id, uscc, problem
 from (
     select
         unit_id, uscc,
         case
             when unit_id is null or uscc is null or platform_grade is null or excluded_reason is null
-                then 'a field of the frame is NULL'
-            when not regexp_full_match(unit_id, '{protocol.UNIT_PATTERN}') then 'the unit_id is malformed'
-            when not regexp_full_match(uscc, '{protocol.USCC_PATTERN}') then 'the uscc is malformed'
-            when not regexp_full_match(platform_grade, '{protocol.GRADE_PATTERN}') then 'the grade is not one of A-E'
-            when not regexp_full_match(excluded_reason, '{protocol.REASON_PATTERN}') then 'the reason holds ''|'''
+                then 'a field is NULL'
+            when not regexp_full_match(unit_id, $unit) then 'the unit_id is malformed'
+            when not regexp_full_match(uscc, $uscc) then 'the uscc is malformed'
+            when not regexp_full_match(platform_grade, $grade) then 'the grade is not one of A-E'
+            when not regexp_full_match(excluded_reason, $reason)
+                then 'the excluded_reason is over 200 characters, or holds | or a control character'
         end as problem
-    from {{frame}}
+    from {frame}
     union all
     select unit_id, uscc, 'the enterprise stands in the frame of the unit more than once'
-    from {{frame}} group by unit_id, uscc having count(*) > 1
+    from {frame} group by unit_id, uscc having count(*) > 1
 )
 where problem is not null
 order by all
 limit 1
 """
+_PATTERNS = {
+    "unit": protocol.UNIT_PATTERN,
+    "uscc": protocol.USCC_PATTERN,
+    "grade": protocol.GRADE_PATTERN,
+    "reason": protocol.REASON_PATTERN,
+}
 
 _QUOTA_PROBLEM_SQL = """
 with
@@ -104,6 +116,35 @@ limit 1
 """
 
 
+_STRATUM_PROBLEM_SQL = """
+select quotas.unit_id, 'a stratum_size is not the number of eligible enterprises'
+from {quotas} as quotas
+left join (
+    select unit_id, platform_grade, count(*) as size from {frame} where excluded_reason = '' group by all
+) as eligible
+    on eligible.unit_id = quotas.unit_id and eligible.platform_grade = quotas.platform_grade
+where quotas.stratum_size <> coalesce(eligible.size, 0)
+order by 1
+limit 1
+"""
+
+_ASSIGNMENT_PROBLEM_SQL = """
+select unit_id, uscc
+from (
+    select unit_id, uscc, count(distinct inspector_id) as inspectors, count(*) as rows from given group by all
+) full join (
+    select unit_id, uscc, true as drawn from draws where is_drawn
+) using (unit_id, uscc)
+where
+    drawn is null
+    or (unit_id in (select unnest($units))) <> (rows is null)
+    or rows < 2
+    or rows <> inspectors
+order by all
+limit 1
+"""
+
+
 @dataclass(frozen=True)
 class FrameRoot:
     """The Merkle root over all lines of a frame, excluded ones too, and how many lines each unit has."""
@@ -119,9 +160,10 @@ def draw_round(
     """Every eligible enterprise with its ticket and rank; the first `quota` of each unit × grade are drawn.
 
     `frame_table`: unit_id, uscc, platform_grade, excluded_reason ('' = eligible). `quotas_table`: unit_id,
-    platform_grade, quota. Result, by unit, grade, rank: unit_id, uscc, platform_grade, ticket, rank, stratum_size, quota,
-    is_drawn. The chance of each was quota / stratum_size; the next ranks are the reserve. The seed goes in as a parameter,
-    so no query log or error can show it. 1 million rows take 4 s on two cores. Raises `BadInput` for malformed tables.
+    platform_grade, quota. Result, by unit, grade, rank: unit_id, uscc, platform_grade, ticket, rank,
+    stratum_size, quota, is_drawn. The chance of each was quota / stratum_size; the next ranks are the
+    reserve. The seed goes in as a parameter, so no query log or error can show it. 1 million rows take 4 s on
+    two cores. Raises `BadInput` for malformed tables.
     """
     frame, quotas = _identifier(frame_table), _identifier(quotas_table)
     protocol.checked_seed(seed)
@@ -133,7 +175,8 @@ def draw_round(
 
 
 def frame_root(connection: duckdb.DuckDBPyConnection, *, frame_table: str, frame_salt: bytes) -> FrameRoot:
-    """RFC 6962 root over `protocol.frame_leaf` of each row, each behind its 16-byte salt, by (unit_id, uscc) bytewise.
+    """RFC 6962 root over `protocol.frame_leaf` of each row, each behind its 16-byte salt, by (unit_id, uscc)
+    bytewise.
 
     Streams: 3 s and a few MB for a million rows.
     """
@@ -160,13 +203,15 @@ def _check_frame(connection: duckdb.DuckDBPyConnection, frame: str) -> None:
     collation = connection.execute("select current_setting('default_collation')").fetchone()
     if collation and collation[0]:
         raise BadInput(f"the connection sorts text by {collation[0]!r}; a draw is ordered bytewise")
-    problem = connection.execute(_FRAME_PROBLEM_SQL.format(frame=frame)).fetchone()
+    problem = connection.execute(_FRAME_PROBLEM_SQL.format(frame=frame), _PATTERNS).fetchone()
     if problem:
         raise BadInput(f"frame, unit {problem[0]!r}, enterprise {problem[1]!r}: {problem[2]}")
 
 
 class State(StrEnum):
-    """The steps of a round, forward only. ABORTED ends one before it is closed; its round number is not used again."""
+    """The steps of a round, forward only. ABORTED ends one before it is closed; its round number is not
+    used again.
+    """
 
     FRAME_FROZEN = "FRAME_FROZEN"
     COMMITTED = "COMMITTED"
@@ -182,7 +227,9 @@ _ORDER = list(State)
 
 @dataclass(frozen=True)
 class RoundRecord:
-    """`round.json`. `files` maps each file of the round to its SHA-256; `rule` is the plan's, as given at the freeze."""
+    """`round.json`. `files` maps each file of the round to its SHA-256; `rule` is the plan's, as given at
+    the freeze.
+    """
 
     plan_id: str
     round: Round
@@ -224,7 +271,9 @@ class RoundRecord:
                 content["aborted_from"] = State(content["aborted_from"])
             return cls(**content)
         except (ValueError, TypeError) as error:
-            raise IntegrityError(f"{path}: not the record of a round ({error}); restore the folder from a copy") from None
+            raise IntegrityError(
+                f"{path}: not the record of a round ({error}); restore the folder from a copy"
+            ) from None
 
     def public_facts(self) -> dict[str, Any]:
         """What an audit event may say of the round: ids, counts, roots and digests, nothing by grade."""
@@ -245,16 +294,39 @@ class RoundRecord:
 
 
 _TEXT, _COUNT = pa.string(), pa.int64()
-_FRAME = {"unit_id": _TEXT, "uscc": _TEXT, "platform_grade": _TEXT, "is_safety_related": pa.bool_(), "excluded_reason": _TEXT}
+_FRAME = {
+    "unit_id": _TEXT,
+    "uscc": _TEXT,
+    "platform_grade": _TEXT,
+    "is_safety_related": pa.bool_(),
+    "excluded_reason": _TEXT,
+}
 _QUOTAS = {
-    "unit_id": _TEXT, "platform_grade": _TEXT, "stratum_size": _COUNT, "ratio_bp": pa.int32(), "rounding": _TEXT,
-    "quota": _COUNT, "basis": _TEXT,
-}  # fmt: skip
+    "unit_id": _TEXT,
+    "platform_grade": _TEXT,
+    "stratum_size": _COUNT,
+    "ratio_bp": pa.int32(),
+    "rounding": _TEXT,
+    "quota": _COUNT,
+    "basis": _TEXT,
+}
 _DRAW = {
-    "unit_id": _TEXT, "uscc": _TEXT, "platform_grade": _TEXT, "ticket": _TEXT, "rank": _COUNT, "stratum_size": _COUNT,
-    "quota": _COUNT, "is_drawn": pa.bool_(),
-}  # fmt: skip
-_ASSIGNMENTS = {"unit_id": _TEXT, "uscc": _TEXT, "inspector_id": _TEXT, "role": _TEXT, "position": pa.int32()}
+    "unit_id": _TEXT,
+    "uscc": _TEXT,
+    "platform_grade": _TEXT,
+    "ticket": _TEXT,
+    "rank": _COUNT,
+    "stratum_size": _COUNT,
+    "quota": _COUNT,
+    "is_drawn": pa.bool_(),
+}
+_ASSIGNMENTS = {
+    "unit_id": _TEXT,
+    "uscc": _TEXT,
+    "inspector_id": _TEXT,
+    "role": _TEXT,
+    "position": pa.int32(),
+}
 _SORT_KEYS = {
     "frame.parquet": ("unit_id", "uscc"),
     "quotas.parquet": ("unit_id", "platform_grade"),
@@ -264,17 +336,22 @@ _SORT_KEYS = {
 
 
 class RoundStore:
-    """The rounds under `root`, a folder each. Each step is made once: the same again is a no-op, another is refused.
+    """The rounds under `root`, a folder each. Each step is made once: the same again is a no-op, another is
+    refused.
 
-    A step writes its tables, then `round.json`, each whole and on disk before it has its name. So a crash at any edge
-    leaves the round in its earlier state, and the step made again gives the same bytes.
+    A step writes its tables, then `round.json`, each whole and on disk before it has its name. So a crash at
+    any edge leaves the round in its earlier state, and the step made again gives the same bytes.
     """
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
 
     def directory(self, plan_id: str, round_: Round) -> Path:
-        return self.root / protocol.checked("plan_id", plan_id, protocol.PLAN_PATTERN) / protocol.round_text(round_)
+        return (
+            self.root
+            / protocol.checked("plan_id", plan_id, protocol.PLAN_PATTERN)
+            / protocol.round_text(round_)
+        )
 
     def state(self, plan_id: str, round_: Round) -> State | None:
         """The last finished step, or None for a round not begun."""
@@ -286,7 +363,9 @@ class RoundStore:
             raise BadInput(f"plan {plan_id}, round {round_}: not begun; freeze its frame first")
         record = RoundRecord.from_json(path.read_bytes(), path)
         if (record.plan_id, protocol.round_text(record.round)) != (plan_id, protocol.round_text(round_)):
-            raise IntegrityError(f"{path}: it is the record of plan {record.plan_id}, round {record.round}: it was moved")
+            raise IntegrityError(
+                f"{path}: it is the record of plan {record.plan_id}, round {record.round}: it was moved"
+            )
         return record
 
     def records(self) -> list[RoundRecord]:
@@ -295,10 +374,14 @@ class RoundStore:
         return [self.record(path.parent.parent.name, path.parent.name) for path in paths]
 
     def table(self, plan_id: str, round_: Round, name: str) -> pa.Table:
-        """`frame`, `quotas`, `draw` or `assignments` of the round, after comparing the file with its recorded digest."""
+        """`frame`, `quotas`, `draw` or `assignments` of the round, after comparing the file with its
+        recorded digest.
+        """
         record, file = self.record(plan_id, round_), f"{name}.parquet"
         if file not in record.files:
-            raise BadInput(f"plan {plan_id}, round {round_}: there is no {name} yet, the round is {record.state}")
+            raise BadInput(
+                f"plan {plan_id}, round {round_}: there is no {name} yet, the round is {record.state}"
+            )
         return self._stored(record, file)
 
     def freeze(
@@ -312,10 +395,12 @@ class RoundStore:
         *,
         frame_salt: bytes,
     ) -> RoundRecord:
-        """FRAME_FROZEN: `frame` (every enterprise, excluded ones with their reason) and `quotas` stand from now on.
+        """FRAME_FROZEN: `frame` (every enterprise, excluded ones with their reason) and `quotas` stand from
+        now on.
 
-        Columns needed: see `_FRAME` and `_QUOTAS`; others are kept; plan_id, round and frozen_date are added. `rule` is
-        the plan's rule as JSON without floats; `frame_salt` is `protocol.round_salt` of the office's key.
+        Columns needed: see `_FRAME` and `_QUOTAS`; others are kept; plan_id, round and frozen_date are added.
+        `rule` is the plan's rule as JSON without floats; `frame_salt` is `protocol.round_salt` of the
+        office's key.
         """
         constants = _constants(plan_id, round_) | {"frozen_date": pa.scalar(frozen_date, pa.date32())}
         tables = {
@@ -326,19 +411,14 @@ class RoundStore:
             connection.register("frozen_frame", tables["frame.parquet"])
             connection.register("frozen_quotas", tables["quotas.parquet"])
             root = frame_root(connection, frame_table="frozen_frame", frame_salt=frame_salt)
-            problem = connection.execute(
-                _QUOTA_PROBLEM_SQL.format(frame="frozen_frame", quotas="frozen_quotas")
-            ).fetchone() or connection.execute(
-                """select q.unit_id, 'a stratum_size is not the number of eligible enterprises' from frozen_quotas as q
-                left join (
-                    select unit_id, platform_grade, count(*) as size from frozen_frame
-                    where excluded_reason = '' group by all
-                ) as e using (unit_id, platform_grade)
-                where q.stratum_size <> coalesce(e.size, 0) order by 1 limit 1"""
-            ).fetchone()
+            names = {"frame": "frozen_frame", "quotas": "frozen_quotas"}
+            problem = connection.execute(_QUOTA_PROBLEM_SQL.format(**names)).fetchone()
+            problem = problem or connection.execute(_STRATUM_PROBLEM_SQL.format(**names)).fetchone()
             if problem:
                 raise BadInput(f"quotas of unit {problem[0]}: {problem[1]}")
-            eligible = connection.execute("select count(*) from frozen_frame where excluded_reason = ''").fetchone()
+            eligible = connection.execute(
+                "select count(*) from frozen_frame where excluded_reason = ''"
+            ).fetchone()
         new = RoundRecord(
             plan_id, round_, State.FRAME_FROZEN, frozen_date, json.loads(canonical_json(rule)),
             root.root, root.size, eligible[0] if eligible else 0, root.unit_sizes, {},
@@ -346,26 +426,36 @@ class RoundStore:
         with self._locked():
             if self.state(plan_id, round_) is None:
                 return self._write(new, tables)
+            _refuse_aborted(self.record(plan_id, round_))
             same = ("frozen_date", "rule", "frame_root", "frame_size", "eligible_count", "unit_sizes")
             return self._refuse_other(self.record(plan_id, round_), new, same, tables)
 
     def commit(self, plan_id: str, round_: Round, commitments: Sequence[tuple[str, str]]) -> RoundRecord:
-        """COMMITTED: (party, commitment) of every party, in the plan's order, before the entropy can be known."""
+        """COMMITTED: (party, commitment) of every party, in the plan's order, before the entropy can be
+        known.
+        """
         for party, committed in commitments:
             protocol.checked("party", party, protocol.PARTY_PATTERN)
             protocol.checked(f"commitment of {party}", committed, protocol.HASH_PATTERN)
         if not commitments or len({party for party, _ in commitments}) != len(commitments):
             raise BadInput("a round needs at least one party, and each party once")
-        return self._advance(plan_id, round_, State.COMMITTED, commitments=tuple((p, c) for p, c in commitments))
+        return self._advance(
+            plan_id, round_, State.COMMITTED, commitments=tuple((p, c) for p, c in commitments)
+        )
 
     def set_entropy(self, plan_id: str, round_: Round, entropy: str) -> RoundRecord:
         """ENTROPY: the public number, such as "KL8:2026123:01.02...", or `protocol.NO_ENTROPY`."""
         return self._advance(
-            plan_id, round_, State.ENTROPY, entropy=protocol.checked("entropy", entropy, protocol.ENTROPY_PATTERN)
+            plan_id,
+            round_,
+            State.ENTROPY,
+            entropy=protocol.checked("entropy", entropy, protocol.ENTROPY_PATTERN),
         )
 
     def seed(self, plan_id: str, round_: Round, reveals: Mapping[str, str]) -> str:
-        """The seed of a round that has its entropy. Raises `IntegrityError` if a reveal does not open its commitment."""
+        """The seed of a round that has its entropy. Raises `IntegrityError` if a reveal does not open its
+        commitment.
+        """
         record = self.record(plan_id, round_)
         if record.entropy is None:
             raise BadInput(f"plan {plan_id}, round {round_} is {record.state}: its entropy is not set")
@@ -385,24 +475,34 @@ class RoundStore:
         reveals: Mapping[str, str],
         connection: duckdb.DuckDBPyConnection | None = None,
     ) -> RoundRecord:
-        """DRAWN: draws from the frozen files, checked by digest, and records the result. Again: the same or refused."""
+        """DRAWN: draws from the frozen files, checked by digest, and records the result. Again: the same
+        or refused.
+        """
         tickets = self._tickets(plan_id, round_, reveals, connection)
         return self._record_draw(plan_id, round_, tickets, self.seed(plan_id, round_, reveals))
 
     def record_draw(
         self, plan_id: str, round_: Round, tickets: pa.Table, *, reveals: Mapping[str, str]
     ) -> RoundRecord:
-        """DRAWN with `tickets` drawn elsewhere (Spark). Raises `IntegrityError` unless a draw here gives the same."""
-        given = _normal(tickets, _DRAW, _constants(plan_id, self.record(plan_id, round_).round), "draw.parquet")
+        """DRAWN with `tickets` drawn elsewhere (Spark). Raises `IntegrityError` unless a draw here gives
+        the same.
+        """
+        given = _normal(
+            tickets, _DRAW, _constants(plan_id, self.record(plan_id, round_).round), "draw.parquet"
+        )
         own = self._tickets(plan_id, round_, reveals, None)
         if not given.select(own.column_names).equals(own):
-            raise IntegrityError(f"plan {plan_id}, round {round_}: the tickets are not those of the frozen frame and seed")
+            raise IntegrityError(
+                f"plan {plan_id}, round {round_}: the tickets are not those of the frozen frame and seed"
+            )
         return self._record_draw(plan_id, round_, own, self.seed(plan_id, round_, reveals))
 
     def record_assignment(
         self, plan_id: str, round_: Round, assignments: pa.Table, unassigned_units: Sequence[str] = ()
     ) -> RoundRecord:
-        """ASSIGNED: who visits each drawn enterprise. Units without a possible assignment are named, not left out."""
+        """ASSIGNED: who visits each drawn enterprise. Units without a possible assignment are named, not
+        left out.
+        """
         constants = _constants(plan_id, self.record(plan_id, round_).round)
         table = _normal(assignments, _ASSIGNMENTS, constants, "assignments.parquet")
         units = tuple(sorted(set(unassigned_units)))
@@ -410,18 +510,15 @@ class RoundStore:
             connection.register("given", table)
             connection.register("draws", self.table(plan_id, round_, "draw"))
             problem = connection.execute(
-                """select unit_id, uscc from (
-                    select unit_id, uscc, count(distinct inspector_id) as inspectors, count(*) as rows from given group by all
-                ) full join (select unit_id, uscc, true as drawn from draws where is_drawn) using (unit_id, uscc)
-                where drawn is null or (unit_id in (select unnest($units))) <> (rows is null)
-                    or rows < 2 or rows <> inspectors
-                order by all limit 1""",
+                _ASSIGNMENT_PROBLEM_SQL,
                 {"units": list(units)},
             ).fetchone()
         if problem:
             raise BadInput(
-                f"assignments, unit {problem[0]}, enterprise {problem[1]}: it is not drawn, or it has fewer than two "
-                "different inspectors and its unit is not listed as unassigned, or is both listed and assigned"
+                f"assignments, unit {problem[0]}, enterprise {problem[1]}: it is not drawn, or it has fewer "
+                "than two "
+                "different inspectors and its unit is not listed as unassigned, or is both listed and "
+                "assigned"
             )
         return self._advance(
             plan_id, round_, State.ASSIGNED, {"assignments.parquet": table}, unassigned_units=units
@@ -432,7 +529,9 @@ class RoundStore:
         return self._advance(plan_id, round_, State.CLOSED)
 
     def abort(self, plan_id: str, round_: Round, reason: str, approvers: Sequence[str]) -> RoundRecord:
-        """ABORTED, with the approvers' ids: one before the entropy is known, three after, when the result could be."""
+        """ABORTED, with the approvers' ids: one before the entropy is known, three after, when the result
+        could be.
+        """
         with self._locked():
             record = self.record(plan_id, round_)
             if record.state is State.CLOSED:
@@ -440,16 +539,26 @@ class RoundStore:
             before = record.aborted_from or record.state
             needed = 3 if _ORDER.index(before) >= _ORDER.index(State.ENTROPY) else 1
             if not reason.strip() or len(set(approvers)) < needed:
-                raise BadInput(f"aborting a round that is {before} needs a reason and {needed} different approvers")
+                raise BadInput(
+                    f"aborting a round that is {before} needs a reason and {needed} different approvers"
+                )
             new = replace(
-                record, state=State.ABORTED, aborted_from=before, abort_reason=reason, approvers=tuple(sorted(set(approvers)))
+                record,
+                state=State.ABORTED,
+                aborted_from=before,
+                abort_reason=reason,
+                approvers=tuple(sorted(set(approvers))),
             )
             if record.state is State.ABORTED:
                 return self._refuse_other(record, new, ("abort_reason", "approvers"), {})
             return self._write(new, {})
 
     def _tickets(
-        self, plan_id: str, round_: Round, reveals: Mapping[str, str], connection: duckdb.DuckDBPyConnection | None
+        self,
+        plan_id: str,
+        round_: Round,
+        reveals: Mapping[str, str],
+        connection: duckdb.DuckDBPyConnection | None,
     ) -> pa.Table:
         record, seed = self.record(plan_id, round_), self.seed(plan_id, round_, reveals)
         own = _private_connection() if connection is None else connection.cursor()
@@ -473,16 +582,23 @@ class RoundStore:
         )
 
     def _advance(
-        self, plan_id: str, round_: Round, to: State, tables: Mapping[str, pa.Table] | None = None, **changes: Any
+        self,
+        plan_id: str,
+        round_: Round,
+        to: State,
+        tables: Mapping[str, pa.Table] | None = None,
+        **changes: Any,
     ) -> RoundRecord:
         with self._locked():
             record = self.record(plan_id, round_)
             new = replace(record, state=to, **changes)
-            if record.state is State.ABORTED:
-                raise IntegrityError(f"plan {plan_id}, round {round_} was aborted ({record.abort_reason}): begin a new round")
+            _refuse_aborted(record)
             if _ORDER.index(record.state) >= _ORDER.index(to):
-                # The text of the SQL may change with the software; what counts is that it gives the same tickets.
-                return self._refuse_other(record, new, [key for key in changes if key != "draw_sql_sha256"], tables or {})
+                # The text of the SQL may change with the software; what counts is that it gives the same
+                # tickets.
+                return self._refuse_other(
+                    record, new, [key for key in changes if key != "draw_sql_sha256"], tables or {}
+                )
             if _ORDER.index(record.state) + 1 != _ORDER.index(to):
                 raise BadInput(f"plan {plan_id}, round {round_} is {record.state}: it cannot become {to} yet")
             return self._write(new, tables or {})
@@ -490,12 +606,15 @@ class RoundStore:
     def _refuse_other(
         self, record: RoundRecord, new: RoundRecord, keys: Sequence[str], tables: Mapping[str, pa.Table]
     ) -> RoundRecord:
-        """`record` if the step made again says the same; tables by content, as bytes change with the Parquet library."""
+        """`record` if the step made again says the same; tables by content, as bytes change with the
+        Parquet library.
+        """
         different = [key for key in keys if getattr(record, key) != getattr(new, key)]
         different += [file for file, table in tables.items() if not self._stored(record, file).equals(table)]
         if different:
             raise IntegrityError(
-                f"plan {record.plan_id}, round {record.round} is {record.state}: {', '.join(different)} cannot change any "
+                f"plan {record.plan_id}, round {record.round} is {record.state}: {', '.join(different)} "
+                "cannot change any "
                 f"more. A round is drawn once; abort it with approval, or begin the next one"
             )
         return record
@@ -518,7 +637,9 @@ class RoundStore:
         path = self.directory(record.plan_id, record.round) / file
         content = path.read_bytes() if path.exists() else b""
         if sha256_hex(content) != record.files[file]:
-            raise IntegrityError(f"{path}: not the file that was frozen (its SHA-256 differs); restore it from a copy")
+            raise IntegrityError(
+                f"{path}: not the file that was frozen (its SHA-256 differs); restore it from a copy"
+            )
         return pq.read_table(BytesIO(content))
 
     def _path(self, plan_id: str, round_: Round) -> Path:
@@ -533,6 +654,14 @@ class RoundStore:
             yield
         finally:
             os.close(descriptor)
+
+
+def _refuse_aborted(record: RoundRecord) -> None:
+    if record.state is State.ABORTED:
+        raise IntegrityError(
+            f"plan {record.plan_id}, round {record.round} was aborted ({record.abort_reason}): begin a new "
+            "round"
+        )
 
 
 def _private_connection() -> duckdb.DuckDBPyConnection:
@@ -550,7 +679,9 @@ def _constants(plan_id: str, round_: Round) -> dict[str, pa.Scalar]:
 def _normal(
     table: pa.Table, types: Mapping[str, pa.DataType], constants: Mapping[str, pa.Scalar], file: str
 ) -> pa.Table:
-    """`table` as it is stored: constants, then the needed columns in their types, then the others; sorted by its key."""
+    """`table` as it is stored: constants, then the needed columns in their types, then the others; sorted
+    by its key.
+    """
     missing = [name for name in types if name not in table.column_names]
     if missing:
         raise BadInput(f"{file}: the column(s) {', '.join(missing)} are missing")
@@ -581,6 +712,12 @@ def _parquet(table: pa.Table) -> bytes:
     """The same bytes for the same table, with the same version of pyarrow."""
     sink = BytesIO()
     pq.write_table(
-        table, sink, compression="zstd", compression_level=3, version="2.6", data_page_version="1.0", row_group_size=122_880
+        table,
+        sink,
+        compression="zstd",
+        compression_level=3,
+        version="2.6",
+        data_page_version="1.0",
+        row_group_size=122_880,
     )
     return sink.getvalue()

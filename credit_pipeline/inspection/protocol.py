@@ -1,11 +1,14 @@
-"""The primitives of the draw: what is hashed, in which bytes. Standard library only, so that a verifier can copy it.
+"""The primitives of the draw: what is hashed, in which bytes. Standard library only, so that a verifier can
+copy it.
 
-Here: field rules, frame leaves and their Merkle root, commitments, seed, tickets, quota rounding, party reveals. Not
-here: tables, SQL, files and states (`inspection.draw`), who inspects whom (`inspection.assignment`).
+Here: field rules, frame leaves and their Merkle root, commitments, seed, tickets, quota rounding, party
+reveals. Not here: tables, SQL, files and states (`inspection.draw`), who inspects whom
+(`inspection.assignment`).
 
-Every message is ASCII or UTF-8 text of fields joined by '|', beginning with a label that no other message has. No field
-may hold '|' or a control character, so two different lists of fields never give the same bytes. Hashes are lower-case
-hexadecimal. Sources: RFC 6962 (tree), RFC 2104 (HMAC), RFC 3797 (public random selection), draft-thomson-elegy-vrs-00.
+Every message is ASCII or UTF-8 text of fields joined by '|', beginning with a label that no other message
+has. No field may hold '|' or a control character, so two different lists of fields never give the same bytes.
+Hashes are lower-case hexadecimal. Sources: RFC 6962 (tree), RFC 2104 (HMAC), RFC 3797 (public random
+selection), draft-thomson-elegy-vrs-00.
 """
 
 from __future__ import annotations
@@ -63,11 +66,13 @@ def _hmac(key: bytes, text: str) -> bytes:
     return hmac.digest(key, text.encode(), "sha256")
 
 
-# --- frame ------------------------------------------------------------------------------------------------------
+# --- frame --------------------------------------------------------------------------------------------------
 
 
 def frame_leaf(unit_id: str, uscc: str, grade: str, excluded_reason: str) -> bytes:
-    """One line of the frame. `excluded_reason` is '' for an eligible enterprise; excluded ones stay in the frame."""
+    """One line of the frame. `excluded_reason` is '' for an eligible enterprise; excluded ones stay in the
+    frame.
+    """
     checked("unit_id", unit_id, UNIT_PATTERN)
     checked("uscc", uscc, USCC_PATTERN)
     checked("grade", grade, GRADE_PATTERN)
@@ -81,12 +86,16 @@ def frame_line(unit_id: str, uscc: str, grade: str, excluded_reason: str) -> byt
 
 
 def leaf_salt(frame_salt: bytes, uscc: str) -> bytes:
-    """16 bytes only the holder of the salt knows: without them a sibling hash tells which of five grades is in a leaf."""
+    """16 bytes only the holder of the salt knows: without them a sibling hash tells which of five grades
+    is in a leaf.
+    """
     return _hmac(frame_salt, uscc)[:SALT_BYTES]
 
 
 class MerkleTree:
-    """RFC 6962 tree head over leaves added one at a time, holding one hash per level (20 for a million leaves)."""
+    """RFC 6962 tree head over leaves added one at a time, holding one hash per level (20 for a million
+    leaves).
+    """
 
     def __init__(self) -> None:
         self.size = 0
@@ -117,11 +126,12 @@ def merkle_root(leaves: Iterable[bytes]) -> str:
     return tree.root()
 
 
-# --- secrets, commitments, seed ---------------------------------------------------------------------------------
+# --- secrets, commitments, seed -----------------------------------------------------------------------------
 
 
 def party_reveal(party_key: bytes, plan_id: str, round_: Round) -> str:
-    """The secret number of a party for a round: always the same, so that a re-run after a crash draws the same.
+    """The secret number of a party for a round: always the same, so that a re-run after a crash draws the
+    same.
 
     Nobody without the 32 key bytes can tell it before the party reveals it.
     """
@@ -156,17 +166,21 @@ def draw_seed(
     reveals: Mapping[str, str],
     entropy: str,
 ) -> str:
-    """The seed of a draw, 64 hexadecimal digits. CONFIDENTIAL: with it anyone can bound an enterprise's grade.
+    """The seed of a draw, 64 hexadecimal digits. CONFIDENTIAL: with it anyone can bound an enterprise's
+    grade.
 
-    HMAC-SHA256 with key SHA-256("r_1|..|r_n") over "SEED1|plan|round|frame_root|c_1,..,c_n|entropy", the parties in the
-    order of `commitments` (party, commitment). Raises `IntegrityError` if a reveal does not open its commitment.
+    HMAC-SHA256 with key SHA-256("r_1|..|r_n") over "SEED1|plan|round|frame_root|c_1,..,c_n|entropy", the
+    parties in the order of `commitments` (party, commitment). Raises `IntegrityError` if a reveal does not
+    open its commitment.
     """
     parties = [party for party, _ in commitments]
     if not parties or len(set(parties)) != len(parties):
         raise BadInput("a draw needs at least one party, and each party once")
     if set(parties) != set(reveals):
         missing, extra = sorted(set(parties) - set(reveals)), sorted(set(reveals) - set(parties))
-        raise BadInput(f"reveals do not match the committed parties: missing {missing}, not committed {extra}")
+        raise BadInput(
+            f"reveals do not match the committed parties: missing {missing}, not committed {extra}"
+        )
     for party, committed in commitments:
         if not hmac.compare_digest(commitment(plan_id, round_, party, reveals[party]), committed):
             raise IntegrityError(f"the reveal of {party} does not open its commitment: no draw from it")
@@ -185,15 +199,19 @@ def checked_seed(seed: str) -> str:
 
 
 def seed_commitment(seed: str) -> str:
-    """What may be published of the seed, so that all holders know they have the same: SHA-256("SEEDC1|seed")."""
+    """What may be published of the seed, so that all holders know they have the same:
+    SHA-256("SEEDC1|seed").
+    """
     return _sha256(f"SEEDC1|{checked_seed(seed)}")
 
 
-# --- order ------------------------------------------------------------------------------------------------------
+# --- order --------------------------------------------------------------------------------------------------
 
 
 def ticket(seed: str, unit_id: str, uscc: str) -> str:
-    """The enterprise's place in its unit's draw, ascending; ties by uscc. The grade is not in it: luck has no grade."""
+    """The enterprise's place in its unit's draw, ascending; ties by uscc. The grade is not in it: luck has
+    no grade.
+    """
     return _sha256(f"DRAW1|{seed}|{unit_id}|{uscc}")
 
 
@@ -213,7 +231,9 @@ def quota(stratum_size: int, ratio_bp: int, rounding: Rounding) -> int:
     `ceil` never gives 0 to a cell with a ratio, `half_up` rounds one half up, `floor` down.
     """
     if stratum_size < 0 or not 0 <= ratio_bp <= 10_000:
-        raise BadInput(f"quota of {stratum_size} at {ratio_bp} bp: sizes are from 0, ratios from 0 to 10000 bp")
+        raise BadInput(
+            f"quota of {stratum_size} at {ratio_bp} bp: sizes are from 0, ratios from 0 to 10000 bp"
+        )
     product = stratum_size * ratio_bp
     if rounding == "ceil":
         return -(-product // 10_000)
@@ -224,25 +244,30 @@ def quota(stratum_size: int, ratio_bp: int, rounding: Rounding) -> int:
     raise BadInput(f"rounding {rounding!r}: expected ceil, half_up or floor")
 
 
-# --- what a draw cannot prove -----------------------------------------------------------------------------------
+# --- what a draw cannot prove -------------------------------------------------------------------------------
 
 
 def missing_assurances(parties: Sequence[str], entropy: str) -> list[str]:
-    """Plain sentences on what this draw does not prove, for its record and its printed minutes. Empty if all is there."""
+    """Plain sentences on what this draw does not prove, for its record and its printed minutes. Empty if
+    all is there.
+    """
     found: list[str] = []
     if len(parties) == 1:
         found.append(
-            f"One party only ({parties[0]}): whoever reads its key can know this draw before it is made, and could "
+            f"One party only ({parties[0]}): whoever reads its key can know this draw before it is made, "
+            "and could "
             "choose among frames or plans until the result suits."
         )
     elif len(parties) < MINIMUM_PARTIES:
         found.append(
-            f"{len(parties)} parties only: if they agree among themselves they can know this draw before it is made; "
+            f"{len(parties)} parties only: if they agree among themselves they can know this draw before it "
+            "is made; "
             f"{MINIMUM_PARTIES} from different offices are recommended."
         )
     if entropy == NO_ENTROPY:
         found.append(
-            "No public entropy: nothing that nobody could know beforehand, such as a later lottery issue, went into "
+            "No public entropy: nothing that nobody could know beforehand, such as a later lottery issue, "
+            "went into "
             "the seed, so the result was fixed by the parties' secrets and the frozen frame."
         )
     return found

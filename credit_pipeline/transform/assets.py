@@ -20,6 +20,7 @@ from credit_pipeline.transform.dbt import (
     target_path,
 )
 from credit_pipeline.transform.champions import champion_dir
+from credit_pipeline.transform.sources import ensure_sources
 from credit_pipeline.warehouse import mark_current
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ def dbt_build(context: dg.AssetExecutionContext, pipeline: Pipeline, dbt: DbtCli
     variables = dbt_vars(settings, day, champion_dir(settings, day))
     if not target.is_replay:
         mark_current(settings, day)
+    ensure_sources(settings)
     built = 0
     with dbt_environment(settings, target.path):
         invocation = dbt.cli(

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
+from credit_pipeline.audit.log import write_durably
 from credit_pipeline.errors import CreditPipelineError
 from credit_pipeline.settings import Settings
-from credit_pipeline.warehouse import write_atomically
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ def promote(settings: Settings, promotion: Promotion) -> None:
     """Let a model grade from its day on."""
     lines = [*promotions(settings), promotion]
     text = "".join(json.dumps(asdict(line), sort_keys=True, ensure_ascii=False) + "\n" for line in lines)
-    write_atomically(settings.models_dir / "champions.jsonl", text.encode())
+    settings.models_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_durably(settings.models_dir / "champions.jsonl", text.encode())
 
 
 def champion(settings: Settings, as_of_date: date) -> Promotion | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from credit_pipeline.errors import CreditPipelineError
 from credit_pipeline.settings import DBT_PROJECT_DIR, Settings
+from credit_pipeline.transform.sources import ensure_sources
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +104,7 @@ def run_dbt(settings: Settings, warehouse_path: Path, run_id: str, args: Sequenc
     Raises:
         CreditPipelineError: a model or test failed; the message names it.
     """
+    ensure_sources(settings)
     target = target_path(settings, run_id)
     with dbt_environment(settings, warehouse_path):
         command = [dbt_executable(), "--no-use-colors", *args]

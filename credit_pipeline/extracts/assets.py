@@ -1,0 +1,54 @@
+"""Dagster asset of stage 5: the units' encrypted extracts."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from credit_pipeline.extracts.catalogue import publish_all
+from credit_pipeline.orchestration import (
+    OFFICE,
+    WAREHOUSE_POOL,
+    Pipeline,
+    as_of_date,
+    daily_partitions,
+    described,
+)
+
+
+@dg.asset(
+    key=["extracts", "unit_extracts"],
+    deps=[
+        ["inspection", "inspector_assignments"],
+        ["inspection", "inspection_draws"],
+        ["inspection", "inspection_quotas"],
+        ["enterprises", "enterprise_units"],
+        ["enterprises", "enterprises"],
+        ["grading", "enterprise_grades"],
+        ["grading", "unit_grades"],
+        ["policy", "measures"],
+    ],
+    group_name="extracts",
+    owners=[OFFICE],
+    kinds={"duckdb"},
+    partitions_def=daily_partitions,
+    pool=WAREHOUSE_POOL,
+    description=described(
+        "One encrypted DuckDB file per supervising unit with only its own enterprises, replaced as a whole, current "
+        "once its signed manifest stands.",
+        "单位数据包",
+    ),
+)
+def unit_extracts(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
+    target = pipeline.target(as_of_date(context))
+    published = publish_all(pipeline.settings, target, pipeline.audit(), context.run.run_id)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": published.rows,
+            "units": published.units,
+            "new_releases": published.new,
+            "folder": dg.MetadataValue.path(pipeline.settings.extracts_dir),
+        }
+    )
+
+
+extract_assets = [unit_extracts]

@@ -1,0 +1,190 @@
+"""What a unit receives: the queries of its extract, their Chinese comments, and the notice on top.
+
+Only the unit's own enterprises, only the columns listed here (an allow-list), personal names masked. How the file is
+encrypted and replaced is `extracts.publish`; what it may contain is decided here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+
+from credit_pipeline.extracts.publish import Comments
+
+CONTRACT_VERSION = 1
+"""Raised when a table or column that units rely on goes or changes its meaning."""
+
+NOTICE = (
+    "内部资料，注意保密。企业信用风险等级是市场监管部门配置监管资源的参考指标，不得向社会公开；"
+    "不得单独作为行政处罚、许可限制等决定的依据。本数据仅供接收单位在法定职责范围内使用。"
+)
+
+
+@dataclass(frozen=True)
+class ExtractTable:
+    """One table of the extract: its query for one unit (`$unit`), and what it and its columns are called."""
+
+    label: str
+    sql: str
+    columns: dict[str, str]
+
+    @property
+    def comments(self) -> Comments:
+        return Comments(self.label, self.columns)
+
+
+_ENTERPRISES = ExtractTable(
+    "本单位监管企业及信用风险等级（内部参考）",
+    """
+    select
+        e.uscc, e.enterprise_name, e.status, e.region, e.industry_section, e.established_date, e.is_safety_related,
+        g.platform_grade, ug.unit_grade, g.reason_1, g.reason_2, g.reason_3, g.data_completeness, g.as_of_date
+    from enterprises.enterprise_units u
+    join enterprises.enterprises e using (uscc)
+    left join grading.enterprise_grades g using (uscc)
+    left join grading.unit_grades ug on ug.unit_id = u.unit_id and ug.uscc = u.uscc
+    where u.unit_id = '{unit}'
+    order by e.uscc
+    """,
+    {
+        "uscc": "统一社会信用代码",
+        "enterprise_name": "企业名称",
+        "status": "登记状态",
+        "region": "行政区划代码",
+        "industry_section": "行业门类",
+        "established_date": "成立日期",
+        "is_safety_related": "是否涉及安全",
+        "platform_grade": "市平台信用风险等级（仅供参考）",
+        "unit_grade": "本单位综合等级（仅供参考）",
+        "reason_1": "主要影响因素一",
+        "reason_2": "主要影响因素二",
+        "reason_3": "主要影响因素三",
+        "data_completeness": "有数据的信息类别数",
+        "as_of_date": "数据截止日",
+    },
+)
+_TASKS = ExtractTable(
+    "本单位抽查任务（双随机抽取结果）",
+    """
+    select
+        d.plan_id, d.round, d.uscc, e.enterprise_name, e.address, e.region, d.platform_grade, d.rank, d.quota,
+        d.stratum_size, m.handling as handling
+    from inspection.inspection_draws d
+    semi join inspection.inspection_rounds r on r.plan_id = d.plan_id and r.round = d.round
+    left join enterprises.enterprises e using (uscc)
+    left join policy.measures m on m.grade = d.platform_grade
+        and m.effective_from <= date '{day}' and m.effective_to >= date '{day}'
+    where d.unit_id = '{unit}'
+    order by d.plan_id, d.round, d.uscc
+    """,
+    {
+        "plan_id": "抽查计划编号",
+        "round": "轮次",
+        "uscc": "统一社会信用代码",
+        "enterprise_name": "企业名称",
+        "address": "住所",
+        "region": "行政区划代码",
+        "platform_grade": "抽取时的信用风险等级（仅供参考）",
+        "rank": "层内抽取序号",
+        "quota": "层内应抽数",
+        "stratum_size": "层内企业数",
+        "handling": "监管措施",
+    },
+)
+_INSPECTORS = ExtractTable(
+    "检查人员安排",
+    """
+    select a.plan_id, a.round, a.uscc, e.enterprise_name, a.inspector_id, i.inspector_name, a.role, a.position
+    from inspection.inspector_assignments a
+    semi join inspection.inspection_rounds r on r.plan_id = a.plan_id and r.round = a.round
+    left join enterprises.enterprises e using (uscc)
+    left join (select inspector_id, inspector_name from staging.stg_inspectors where known_to is null) i using (inspector_id)
+    where a.unit_id = '{unit}'
+    order by a.plan_id, a.round, a.uscc, a.position
+    """,
+    {
+        "plan_id": "抽查计划编号",
+        "round": "轮次",
+        "uscc": "统一社会信用代码",
+        "enterprise_name": "企业名称",
+        "inspector_id": "检查人员编号",
+        "inspector_name": "检查人员姓名",
+        "role": "组长 leader 或组员 member",
+        "position": "序号",
+    },
+)
+_QUOTAS = ExtractTable(
+    "本单位各等级抽查比例与数量",
+    """
+    select plan_id, round, platform_grade, stratum_size, ratio_bp, rounding, quota, basis, arithmetic
+    from inspection.inspection_quotas
+    where unit_id = '{unit}'
+    order by plan_id, round, platform_grade
+    """,
+    {
+        "plan_id": "抽查计划编号",
+        "round": "轮次",
+        "platform_grade": "信用风险等级",
+        "stratum_size": "可抽企业数",
+        "ratio_bp": "抽查比例（万分之）",
+        "rounding": "取整规则",
+        "quota": "应抽数",
+        "basis": "依据",
+        "arithmetic": "算式",
+    },
+)
+_MEASURES = ExtractTable(
+    "各等级监管措施",
+    """
+    select grade, grade_label, handling, basis
+    from policy.measures
+    where effective_from <= date '{day}' and effective_to >= date '{day}'
+    order by grade
+    """,
+    {"grade": "信用风险等级", "grade_label": "等级名称", "handling": "监管措施", "basis": "依据"},
+)
+
+EXTRACT_TABLES: dict[str, ExtractTable] = {
+    "enterprises": _ENTERPRISES,
+    "inspection_tasks": _TASKS,
+    "inspectors": _INSPECTORS,
+    "quotas": _QUOTAS,
+    "measures": _MEASURES,
+}
+
+
+def unit_tables(unit_id: str, unit_name: str, as_of_date: date) -> dict[str, str | pa.Table]:
+    """All tables of one unit's extract, as queries over the warehouse or as finished tables."""
+    tables: dict[str, str | pa.Table] = {
+        name: table.sql.format(unit=unit_id, day=as_of_date.isoformat()) for name, table in EXTRACT_TABLES.items()
+    }
+    tables["notice"] = pa.table(
+        {
+            "unit_id": [unit_id],
+            "unit_name": [unit_name],
+            "as_of_date": pa.array([as_of_date], pa.date32()),
+            "contract_version": pa.array([CONTRACT_VERSION], pa.int32()),
+            "notice": [NOTICE],
+        }
+    )
+    dictionary = [
+        (table, column, label) for table, spec in EXTRACT_TABLES.items() for column, label in spec.columns.items()
+    ]
+    tables["data_dictionary"] = pa.table(
+        {
+            "table_name": [row[0] for row in dictionary],
+            "column_name": [row[1] for row in dictionary],
+            "label": [row[2] for row in dictionary],
+        }
+    )
+    return tables
+
+
+def extract_comments() -> dict[str, Comments]:
+    """Chinese comments of every table and column."""
+    return {name: table.comments for name, table in EXTRACT_TABLES.items()} | {
+        "notice": Comments("使用须知与保密要求", {"notice": "须知", "contract_version": "数据约定版本"}),
+        "data_dictionary": Comments("数据字典", {"table_name": "表", "column_name": "字段", "label": "含义"}),
+    }

@@ -1,0 +1,58 @@
+{# The day the results speak for, as text; never the clock of the machine. #}
+{% macro as_of_text() -%}
+    {%- set day = var("as_of_date", none) -%}
+    {%- if day is none and execute and flags.WHICH not in ("parse", "list", "clean", "debug") -%}
+        {{ exceptions.raise_compiler_error("say for which day: --vars '{as_of_date: 2026-10-31}'") }}
+    {%- endif -%}
+    {{ return((day or "1970-01-01") | string) }}
+{%- endmacro %}
+
+{% macro as_of() -%} cast('{{ as_of_text() }}' as date) {%- endmacro %}
+
+{# One row per day for which indicators are computed: the as-of day, and the days of as_of_dates (training). #}
+{% macro snapshots() -%}
+    {%- set days = (var("as_of_dates", []) | map("string") | list + [as_of_text()]) | unique | sort -%}
+    {%- for day in days %}
+        select cast('{{ day }}' as date) as as_of_date {% if not loop.last %} union all {% endif %}
+    {%- endfor %}
+{%- endmacro %}
+
+{# The rows of a policy table in force on the as-of day (both ends included). #}
+{% macro in_force(table) -%}
+    (select * from {{ ref(table) }} where effective_from <= {{ as_of() }} and effective_to >= {{ as_of() }})
+{%- endmacro %}
+
+{# Condition: this version of a record was the latest known on the day, and counts (not withdrawn, not repaired). #}
+{% macro counts_on(record, day) -%}
+    {{ record }}.known_from <= {{ day }}
+    and ({{ record }}.known_to is null or {{ record }}.known_to > {{ day }})
+    and ({{ record }}.void_from is null or {{ record }}.void_from > {{ day }})
+{%- endmacro %}
+
+{# Days of each snapshot on which effect periods begin: one row per snapshot, columns <name>_months, <name>_weight.
+   periods: name -> [record_kind, record_class] of effect_periods.csv. #}
+{% macro effect_periods_at(periods) -%}
+    select
+        s.as_of_date
+        {% for name, key in periods.items() %}
+            ,
+            max(
+                case when e.record_kind = '{{ key[0] }}' and e.record_class = '{{ key[1] }}' then e.effect_months end
+            ) as {{ name }}_months,
+            max(
+                case when e.record_kind = '{{ key[0] }}' and e.record_class = '{{ key[1] }}' then e.weight end
+            ) as {{ name }}_weight
+        {% endfor %}
+    from snapshots as s
+    left join {{ ref("effect_periods") }} as e on e.effective_from <= s.as_of_date and e.effective_to >= s.as_of_date
+    group by s.as_of_date
+{%- endmacro %}
+
+{# One whole-number parameter of model_policy.csv in force on the as-of day. #}
+{% macro parameter(name) -%}
+    (
+        select max(value)
+        from {{ ref("model_policy") }}
+        where parameter = '{{ name }}' and effective_from <= {{ as_of() }} and effective_to >= {{ as_of() }}
+    )
+{%- endmacro %}
