@@ -70,12 +70,14 @@ _TASKS = ExtractTable(
     """
     select
         d.plan_id, d.round, d.uscc, e.enterprise_name, e.address, e.region, d.platform_grade, d.rank, d.quota,
-        d.stratum_size, m.handling as handling
+        d.stratum_size, m.handling
     from inspection.inspection_draws d
     semi join inspection.inspection_rounds r on r.plan_id = d.plan_id and r.round = d.round
     left join enterprises.enterprises e using (uscc)
-    left join policy.measures m on m.grade = d.platform_grade
-        and m.effective_from <= date '{day}' and m.effective_to >= date '{day}'
+    left join (
+        select grade, string_agg(title, '；' order by rank) as handling from policy.measures
+        where effective_from <= date '{day}' and effective_to >= date '{day}' group by grade
+    ) m on m.grade = d.platform_grade
     where d.unit_id = '{unit}'
     order by d.plan_id, d.round, d.uscc
     """,
@@ -138,12 +140,12 @@ _QUOTAS = ExtractTable(
 _MEASURES = ExtractTable(
     "各等级监管措施",
     """
-    select grade, grade_label, handling, basis
+    select grade, rank, title, text_zh, basis
     from policy.measures
     where effective_from <= date '{day}' and effective_to >= date '{day}'
-    order by grade
+    order by grade, rank
     """,
-    {"grade": "信用风险等级", "grade_label": "等级名称", "handling": "监管措施", "basis": "依据"},
+    {"grade": "信用风险等级", "rank": "序号", "title": "措施", "text_zh": "内容", "basis": "依据"},
 )
 
 EXTRACT_TABLES: dict[str, ExtractTable] = {

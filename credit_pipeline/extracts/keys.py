@@ -19,10 +19,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from credit_pipeline.audit.log import fsync_directory
 from credit_pipeline.errors import BadInput, CreditPipelineError, IntegrityError
-from credit_pipeline.inspection.protocol import PARTY_PATTERN, UNIT_PATTERN, checked
 
 KEY_BYTES = 32
 _HEX_KEY = re.compile(rb"[0-9a-f]{64}\n")
+# Names become folders and files. The first two are the draw protocol's own; keys depend on no stage.
+_NAMES = {
+    "unit_id": "[0-9A-Z]{1,12}",
+    "party": "[a-z][a-z0-9_]{0,31}",
+    "lake": "[0-9A-Za-z][0-9A-Za-z_-]{0,63}",
+}
 
 
 class UnsafeKeyFile(CreditPipelineError):
@@ -50,11 +55,16 @@ def public_key_from_hex(text: str) -> Ed25519PublicKey:
 class KeyStore:
     """Keys under `keys_dir` (0700, files 0600), made on first use: 32 random bytes each, in hexadecimal.
 
-    `signing.key` (Ed25519), `parties/<party>.key`, `units/<unit_id>/<release_seq>.key`.
+    `signing.key` (Ed25519), `parties/<party>.key`, `units/<unit_id>/<release_seq>.key`. With `lake` the
+    units' keys stand in `units/<lake>/`, so that two lakes can share the other keys and each count its own
+    releases.
     """
 
-    def __init__(self, keys_dir: Path | str) -> None:
+    def __init__(self, keys_dir: Path | str, *, lake: str | None = None) -> None:
         self.directory = Path(keys_dir)
+        self._units = self.directory / "units"
+        if lake is not None:
+            self._units /= _checked("lake", lake)
 
     def __repr__(self) -> str:
         return f"KeyStore({str(self.directory)!r})"
@@ -71,7 +81,7 @@ class KeyStore:
 
     def party_key(self, party: str = "credit_office") -> bytes:
         """A party's 32 bytes, from which its reveals follow (`inspection.protocol.party_reveal`)."""
-        checked("party", party, PARTY_PATTERN)
+        _checked("party", party)
         return self._read_or_make(self.directory / "parties" / f"{party}.key")
 
     def unit_key(self, unit_id: str, release_seq: int) -> str:
@@ -92,10 +102,10 @@ class KeyStore:
         return gone
 
     def _unit_path(self, unit_id: str, release_seq: int) -> Path:
-        checked("unit_id", unit_id, UNIT_PATTERN)
+        _checked("unit_id", unit_id)
         if release_seq < 1:
             raise BadInput(f"release {release_seq} of {unit_id}: releases are counted from 1")
-        return self.directory / "units" / unit_id / f"{release_seq}.key"
+        return self._units / unit_id / f"{release_seq}.key"
 
     def _read_or_make(self, path: Path) -> bytes:
         self._ensure_directories(path.parent)
@@ -110,6 +120,12 @@ class KeyStore:
                 path.mkdir(mode=0o700, parents=path == self.directory, exist_ok=True)
                 fsync_directory(path.parent)
             _refuse_unsafe(path.stat(), path, "chmod 700")
+
+
+def _checked(label: str, name: str) -> str:
+    if not isinstance(name, str) or not re.fullmatch(_NAMES[label], name):
+        raise BadInput(f"{label} {name!r} is not of the form {_NAMES[label]}")
+    return name
 
 
 def _make(path: Path) -> None:

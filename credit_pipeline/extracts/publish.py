@@ -15,6 +15,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -181,7 +182,10 @@ def publish_extract(
     private_key = keys.signing_key()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for left_over in directory.glob("tmp-*"):
-        left_over.unlink()
+        if left_over.is_dir():
+            shutil.rmtree(left_over)
+        else:
+            left_over.unlink()
     current: dict[str, Any] | None = None
     if (directory / MANIFEST_NAME).exists():
         current = read_manifest(directory / MANIFEST_NAME)

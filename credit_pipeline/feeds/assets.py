@@ -29,7 +29,9 @@ def _raw_asset(feed: Feed) -> dg.AssetsDefinition:
             "cadence_days": feed.cadence_days,
             "dagster/column_schema": dg.TableSchema(
                 columns=[
-                    dg.TableColumn(column.name, column.type, description=column.label, tags={column.classification: ""})
+                    dg.TableColumn(
+                        column.name, column.type, description=column.label, tags={column.classification: ""}
+                    )
                     for column in feed.stored_columns
                 ]
             ),

@@ -34,7 +34,11 @@ def check_raw(settings: Settings, feed: Feed, as_of_date: date) -> list[dg.Asset
     key = dg.AssetKey(["raw", feed.name])
     differences = reconcile(settings, feed)
     day = as_of_date.isoformat()
-    refused = [entry for entry in read_ledger(settings, feed.name) if entry["problem"] and entry["ingest_date"] == day]
+    refused = [
+        entry
+        for entry in read_ledger(settings, feed.name)
+        if entry["problem"] and entry["ingest_date"] == day
+    ]
     return [
         dg.AssetCheckResult(
             asset_key=key,
@@ -49,7 +53,10 @@ def check_raw(settings: Settings, feed: Feed, as_of_date: date) -> list[dg.Asset
             severity=dg.AssetCheckSeverity.WARN,
             metadata={
                 "refused": _bullets(
-                    [f"`{entry['file']}`: {entry['problem']['message']} {entry['problem']['remedy']}" for entry in refused]
+                    [
+                        f"`{entry['file']}`: {entry['problem']['message']} {entry['problem']['remedy']}"
+                        for entry in refused
+                    ]
                 )
             },
         ),

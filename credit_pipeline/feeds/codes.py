@@ -49,10 +49,14 @@ def characters_matrix(values: pl.Series, width: int) -> np.ndarray:
     buffer = array.buffers()[2]
     if buffer is None:
         return np.empty((0, width), dtype=np.uint8)
-    return np.frombuffer(buffer, dtype=np.uint8)[start : start + len(values) * width].reshape(len(values), width)
+    return np.frombuffer(buffer, dtype=np.uint8)[start : start + len(values) * width].reshape(
+        len(values), width
+    )
 
 
-def _checked(values: pl.Series, pattern: str, width: int, check: Callable[[np.ndarray], np.ndarray]) -> pl.Series:
+def _checked(
+    values: pl.Series, pattern: str, width: int, check: Callable[[np.ndarray], np.ndarray]
+) -> pl.Series:
     """Whether each value fits the pattern and the check; null is not valid."""
     fits = values.str.contains(pattern).fill_null(value=False)
     result = fits.to_numpy().copy()
@@ -136,7 +140,9 @@ def lookalike_class(values: pl.Series) -> pl.Series:
     return pl.Series(values.name, classes.view("S18").ravel().astype(str), dtype=pl.String)
 
 
-_SAME_CHARACTER = "|".join(f"{character}{{7,}}[0-9A-Z]?" for character in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_SAME_CHARACTER = "|".join(
+    f"{character}{{7,}}[0-9A-Z]?" for character in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+)
 
 
 def classify_uscc(values: pl.Series) -> pl.Series:
@@ -155,7 +161,9 @@ def classify_uscc(values: pl.Series) -> pl.Series:
             "body": is_organisation_code(values),
         }
     )
-    old_number = pl.col("reg_no") | (text.str.contains(r"^[0-9]{15}$") & text.str.slice(0, 2).is_in(sorted(PROVINCES)))
+    old_number = pl.col("reg_no") | (
+        text.str.contains(r"^[0-9]{15}$") & text.str.slice(0, 2).is_in(sorted(PROVINCES))
+    )
     rule = (
         pl.when(pl.col("valid") | text.is_null())
         .then(None)

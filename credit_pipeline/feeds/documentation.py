@@ -42,7 +42,12 @@ def _row(column: Column) -> str:
     if column.unit:
         notes.append("unit " + {"yuan": "元", "wan_yuan": "万元"}[column.unit])
     if column.alias_units:
-        notes.append(", ".join(f"{alias} in {'元' if unit == 'yuan' else '万元'}" for alias, unit in column.alias_units.items()))
+        notes.append(
+            ", ".join(
+                f"{alias} in {'元' if unit == 'yuan' else '万元'}"
+                for alias, unit in column.alias_units.items()
+            )
+        )
     if column.codes:
         notes.append("; ".join(f"{code}: {'/'.join(words)}" for code, words in column.codes.items()))
     if column.pattern:
@@ -52,7 +57,14 @@ def _row(column: Column) -> str:
     if column.description:
         notes.append(column.description)
     headers = ", ".join(name for name in column.source_names if name not in (column.name, column.label))
-    cells = [f"`{column.name}`", column.label, column.type, "yes" if column.required else "", headers, ". ".join(notes)]
+    cells = [
+        f"`{column.name}`",
+        column.label,
+        column.type,
+        "yes" if column.required else "",
+        headers,
+        ". ".join(notes),
+    ]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

@@ -19,7 +19,16 @@ _CURRENCIES = {
     "英镑": "GBP", "gbp": "GBP", "韩元": "KRW", "韩国元": "KRW", "新台币": "TWD", "台币": "TWD", "澳门元": "MOP",
     "加拿大元": "CAD", "加元": "CAD", "澳大利亚元": "AUD", "澳元": "AUD", "新加坡元": "SGD", "瑞士法郎": "CHF",
 }  # fmt: skip
-_MAGNITUDES = {"亿": 10**8, "千万": 10**7, "百万": 10**6, "十万": 10**5, "万": 10**4, "千": 1000, "百": 100, "": 1}
+_MAGNITUDES = {
+    "亿": 10**8,
+    "千万": 10**7,
+    "百万": 10**6,
+    "十万": 10**5,
+    "万": 10**4,
+    "千": 1000,
+    "百": 100,
+    "": 1,
+}
 _DIGITS = {
     **{character: value for value, character in enumerate("零一二三四五六七八九")},
     **{character: value for value, character in enumerate("〇壹贰叁肆伍陆柒捌玖")},
@@ -52,7 +61,11 @@ class Amount:
 
 def plain(text: str) -> str:
     """Half-width, lower case, without white space, leading apostrophe and full-width signs."""
-    return re.sub(r"[\s\u200b-\u200f\u2060\ufeff]", "", unicodedata.normalize("NFKC", text)).lstrip("'’`").lower()
+    return (
+        re.sub(r"[\s\u200b-\u200f\u2060\ufeff]", "", unicodedata.normalize("NFKC", text))
+        .lstrip("'’`")
+        .lower()
+    )
 
 
 def chinese_numeral(text: str) -> int | None:
@@ -117,7 +130,9 @@ def parse_amount(text: str, fen_per_unit: int) -> Amount:
     if value is None:
         return Amount(None, rule="number_unreadable")
     word = match["before"] or match["currency"]
-    names_unit = match["magnitude"] or match["unit"] or match["unit_after"] or (word or "").endswith(("元", "圆"))
+    names_unit = (
+        match["magnitude"] or match["unit"] or match["unit_after"] or (word or "").endswith(("元", "圆"))
+    )
     factor = _MAGNITUDES[match["magnitude"] or ""] * 100 if names_unit else fen_per_unit
     fen = int((value * factor).to_integral_value(ROUND_HALF_UP))
     if abs(fen) > MAX_FEN:
@@ -135,7 +150,9 @@ def parse_number(text: str) -> Decimal | None:
 
 def unit_of_words(text: str) -> int | None:
     """Fen per unit of words such as 万元, 元, 亿元 in a header or a unit line; None when there is no unit in them."""
-    match = re.search(r"(亿|千万|百万|十万|万|千|百)?(?:人民币|美元|港元|港币|日元|欧元)?(元|圆)|(亿|万)", plain(text))
+    match = re.search(
+        r"(亿|千万|百万|十万|万|千|百)?(?:人民币|美元|港元|港币|日元|欧元)?(元|圆)|(亿|万)", plain(text)
+    )
     if match is None:
         return None
     return _MAGNITUDES[match[1] or match[3] or ""] * 100
@@ -144,8 +161,10 @@ def unit_of_words(text: str) -> int | None:
 def amounts_in_text(text: str, keyword: str) -> list[int]:
     """Fen of every amount that a sentence connects with the keyword: 罚款2000元, 处2000元罚款, 罚款人民币贰仟元."""
     number = rf"(?:{_WORDS})?((?:\d[\d,]*(?:\.\d+)?|[{NUMERAL_CHARACTERS}]+)(?:亿|万|千|百)?元)"
-    link = "[的为计处共合金额::了]{0,6}"
+    link = "[的为计处共合金额:了]{0,6}"
     cleaned = plain(text).replace("，", ",")
-    found = re.findall(rf"{keyword}{link}{number}", cleaned) + re.findall(rf"{number}(?:整)?(?:的)?{keyword}", cleaned)
+    found = re.findall(rf"{keyword}{link}{number}", cleaned) + re.findall(
+        rf"{number}(?:整)?(?:的)?{keyword}", cleaned
+    )
     amounts = [parse_amount(item, 100).fen for item in found]
     return list(dict.fromkeys(fen for fen in amounts if fen is not None))

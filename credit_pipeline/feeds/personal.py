@@ -51,7 +51,9 @@ def mask(values: pl.Series, *, mobiles: bool) -> pl.Series:
         values: text; null stays null. Without `mobiles` the values are codes: half-width, without spaces.
         mobiles: mask mobile numbers too (free text); in code columns eleven digits may be a ticket number.
     """
-    hits = values.str.contains(_ANY_LONG_NUMBER if mobiles else _ID_PREFILTER).fill_null(value=False).arg_true()
+    hits = (
+        values.str.contains(_ANY_LONG_NUMBER if mobiles else _ID_PREFILTER).fill_null(value=False).arg_true()
+    )
     if hits.is_empty():
         return values
     found = values.gather(hits)

@@ -37,6 +37,8 @@ def file_drop(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipR
     return dg.SensorResult(
         cursor=cursor,
         run_requests=[
-            dg.RunRequest(run_key=run_key, partition_key=today.isoformat(), tags={"feeds": ",".join(feeds)[:250]})
+            dg.RunRequest(
+                run_key=run_key, partition_key=today.isoformat(), tags={"feeds": ",".join(feeds)[:250]}
+            )
         ],
     )

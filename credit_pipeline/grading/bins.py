@@ -108,10 +108,11 @@ def cut_points(values: Floats, max_bins: int, min_rows: int) -> Floats:
     up_to = np.cumsum(counts)
     rows = int(counts.sum())
     need = min_rows if len(distinct) <= max_bins else max(min_rows, -(-rows // max_bins))
-    cuts, done = [], 0
+    cuts: list[float] = []
+    done = 0
     while True:
         last = int(np.searchsorted(up_to, done + need))  # the last value of the bin that begins after `done`
-        if last >= len(distinct) or rows - (done := int(up_to[last])) < need:
+        if last >= len(distinct) or rows - (done := int(up_to[last])) < min_rows:
             return np.array(cuts, dtype=np.float64)
         cuts.append(_between(float(distinct[last]), float(distinct[last + 1])))
 

@@ -58,7 +58,7 @@ def prepare(
     groups: Any = None,
     must_report: Collection[str] = (),
     max_bins: int = 255,
-    min_bin_rows: int = 60,
+    min_bin_rows: int = 30,
 ) -> tuple[tuple[Column, ...], Sample]:
     """The columns of a fit, by name, and its rows; arguments as for `fit_scorecard`, checked here.
 

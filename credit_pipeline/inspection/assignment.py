@@ -92,13 +92,15 @@ def assign(
     has any.
 
     `drawn`: (unit_id, uscc), or a table with these columns and perhaps is_drawn. `inspectors`: inspector_id,
-    unit_id, is_leader, only those valid on the day. `recusals`: (inspector_id, uscc). Nobody gets more than
-    ceil(per x n / m) + 1 visits of a unit with n enterprises and m inspectors. `rank_taken` is the place
-    among the `eligible_count` allowed inspectors, `skipped` the ones passed over since the position before
-    and why, as "id:reason;id:reason" with at_capacity, needs_leader (the visit has no leader yet and no place
-    to spare) or reserved (others could not be served).
+    unit_id, is_leader, only those valid on the day. `recusals`: (inspector_id, uscc). With n enterprises, m
+    inspectors and l leaders in a unit nobody gets more than ceil(per x n / m) + 1 visits, leaders not more
+    than ceil(n / l) + 1 if that is greater.
 
-    The order of the input does not matter. 2,000 enterprises x 60 inspectors take about a second. Raises
+    `rank_taken` is the place among the `eligible_count` allowed inspectors, `skipped` the ones passed over
+    since the position before and why, as "id:reason;id:reason": at_capacity, needs_leader (the visit has no
+    leader yet and no place to spare) or reserved (others could not be served).
+
+    The order of the input does not matter. 2,000 enterprises x 60 inspectors take two seconds. Raises
     `BadInput` for malformed or doubled rows, never for an infeasible unit: those are reported.
     """
     protocol.checked_seed(seed)
@@ -186,9 +188,9 @@ class _Matching:
         self.usccs = usccs
         self.ids = sorted(leaders)
         self.per_enterprise = per_enterprise
-        self.capacity = -(-per_enterprise * len(usccs) // len(self.ids)) + 1
         self.leader_mask = sum(1 << bit for bit, one in enumerate(self.ids) if leaders[one])
         self.gate = per_enterprise - 1 if self.leader_mask else per_enterprise
+        self.capacity = _capacities(len(usccs), [leaders[one] for one in self.ids], per_enterprise)
         self.eligible = [
             sum(1 << bit for bit, one in enumerate(self.ids) if one not in recused.get(uscc, ()))
             for uscc in usccs
@@ -218,7 +220,7 @@ class _Matching:
         would be lost.
         """
         bit = self._bit[inspector]
-        if self.fixed_load[bit] == self.capacity:
+        if self.fixed_load[bit] == self.capacity[bit]:
             return "at_capacity"
         if not self.held[index] >> bit & 1:
             given_up = self._exchangeable(index, bit)
@@ -228,7 +230,7 @@ class _Matching:
             self._hold(index, bit)
             self.movable[bit].discard(index)
             # More than its capacity now: somebody later must be served by somebody else.
-            if self.load[bit] > self.capacity and self._augment(("inspector", bit)) is not None:
+            if self.load[bit] > self.capacity[bit] and self._augment(("inspector", bit)) is not None:
                 self.movable[bit].add(index)
                 self._release(index, bit)
                 self._hold(index, given_up)
@@ -275,7 +277,7 @@ class _Matching:
         for node in queue:
             kind, number = node
             if kind == "inspector":
-                if node != start and self.load[number] < self.capacity:
+                if node != start and self.load[number] < self.capacity[number]:
                     self._shift(node, parents)
                     return None
                 gate = "enterprise" if not self.leader_mask or self.leader_mask >> number & 1 else "gate"
@@ -328,7 +330,7 @@ class _Matching:
     def _hall_set(self, reached: set[tuple[str, int]]) -> tuple[tuple[str, ...], tuple[str, ...], int, int]:
         group = sorted(index for kind, index in reached if kind == "enterprise")
         full = sum(1 << bit for kind, bit in reached if kind == "inspector")
-        supply, allowed = full.bit_count() * self.capacity, 0
+        supply, allowed = sum(self.capacity[bit] for kind, bit in reached if kind == "inspector"), 0
         for index in group:
             outside = self.eligible[index] & ~full
             if self.leader_mask and ("gate", index) not in reached:
@@ -343,6 +345,17 @@ class _Matching:
             self.per_enterprise * len(group),
             supply,
         )
+
+
+def _capacities(enterprises: int, are_leaders: list[bool], per_enterprise: int) -> list[int]:
+    """The most visits of each inspector: an even share of all and one more; for leaders, of the leads if that
+    is more.
+
+    Without the second share a unit with fewer leaders than half its inspectors could never be assigned.
+    """
+    share = -(-per_enterprise * enterprises // len(are_leaders)) + 1
+    lead_share = -(-enterprises // sum(are_leaders)) + 1 if any(are_leaders) else share
+    return [max(share, lead_share) if is_leader else share for is_leader in are_leaders]
 
 
 def _enterprises(drawn: pa.Table | Iterable[tuple[str, str]]) -> dict[str, list[str]]:

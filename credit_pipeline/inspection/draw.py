@@ -178,7 +178,7 @@ def frame_root(connection: duckdb.DuckDBPyConnection, *, frame_table: str, frame
     """RFC 6962 root over `protocol.frame_leaf` of each row, each behind its 16-byte salt, by (unit_id, uscc)
     bytewise.
 
-    Streams: 3 s and a few MB for a million rows.
+    Streams: 4 s and a few MB for a million rows.
     """
     frame = _identifier(frame_table)
     _check_frame(connection, frame)

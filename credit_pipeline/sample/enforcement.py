@@ -18,7 +18,7 @@ from credit_pipeline.sample.events import (
     lines_of,
     party,
     person_kinds,
-    pick_within,
+    pick_by_line,
     region_codes,
     text,
     text_dates,
@@ -27,21 +27,21 @@ from credit_pipeline.sample.events import (
     years_part,
 )
 from credit_pipeline.sample.names import joined, where
-from credit_pipeline.sample.streams import NO_DAY, Bools, Floats, Ints, Window, dates, day_number, sigmoid, years_of
+from credit_pipeline.sample.streams import NO_DAY, Bools, Floats, Ints, Window, dates, sigmoid, years_of
 from credit_pipeline.sample.tables import choose_index, industries, units, vocabulary, words
 
 PENALTY_RATE, PENALTY_BETA = 0.042, 0.85
 SERIOUS_SHARE = 0.13
 LISTING_RATE, LISTING_BETA = 0.0035, 1.3
 """Serious violations (listings) are drawn with these; here because they belong to the true risk."""
-_PROBLEM = (-3.9, 1.75)
+_PROBLEM = (-4.75, 1.85)
 """Logit of a serious problem at an inspection: intercept and slope on the latent risk."""
-_MINOR = (-3.2, 0.8)
+_MINOR = (-3.7, 0.8)
 _SERIOUS_CODES = ["false_publication", "not_cooperating", "food_drug", "quality", "other_department", "pending"]
 _MINOR_CODES = ["not_published", "corrected", "unreachable"]
-# Past graded draws: share of enterprises per grade, yearly ratio of each.
-_GRADE_SHARES = (0.30, 0.35, 0.20, 0.10, 0.05)
-_GRADE_RATIOS = (0.10, 0.18, 0.28, 0.48, 0.75)
+# Past graded draws: cuts of the noisy view of risk at its 30, 65, 85 and 95 % quantiles, yearly ratio of each grade.
+_GRADE_CUTS = np.array([-0.62, 0.55, 1.4, 2.15])
+_GRADE_RATIOS = (0.14, 0.24, 0.36, 0.58, 0.85)
 
 
 def breach_probability(city: City, day: int) -> Floats:
@@ -109,12 +109,7 @@ def penalties(city: City, rng: np.random.Generator, window: Window) -> pl.DataFr
 
 def _violations(rng: np.random.Generator, line: Ints) -> Ints:
     """Position of a violation that the line punishes; lines without one of their own share the first line's."""
-    owner = [LINES.index(row[0]) for row in vocabulary()["violations"]]
-    order = np.argsort(owner, kind="stable")
-    count = np.bincount(owner, minlength=len(LINES))
-    start = np.cumsum(count) - count
-    general = LINES.index("market_supervision")
-    return order[pick_within(np.where(count[line] > 0, line, general), start, count, rng)]
+    return pick_by_line([row[0] for row in vocabulary()["violations"]], line, rng)
 
 
 def _sanctions(rng: np.random.Generator, severity: Ints) -> tuple[pl.Series, Ints, Ints]:
@@ -199,8 +194,7 @@ def _random_rounds(city: City, rng: np.random.Generator, window: Window) -> tupl
     parts = []
     for start, stop in zip(edges[:-1], edges[1:], strict=True):
         view = city.risk_at(start) + rng.normal(0, 0.9, len(city))
-        cuts = np.array([-0.62, 0.55, 1.4, 2.15])  # quantiles 30, 65, 85, 95 % of the noisy view
-        ratio = np.array(_GRADE_RATIOS)[np.searchsorted(cuts, view)]
+        ratio = np.array(_GRADE_RATIOS)[np.searchsorted(_GRADE_CUTS, view)]
         share = np.minimum((stop - start) / 365.25 * window.intensity, 1.0)
         chance = np.round(ratio * share, 6)
         drawn = np.flatnonzero((rng.random(len(city)) < chance) & city.alive(slice(None), start))
@@ -243,9 +237,7 @@ def _details() -> list[str]:
 
 
 def _items(rng: np.random.Generator, line: Ints) -> Ints:
-    owner = [LINES.index(row[2]) for row in vocabulary()["inspection_items"]]
-    count = np.bincount(owner, minlength=len(LINES))
-    return pick_within(line, np.cumsum(count) - count, np.maximum(count, 1), rng)
+    return pick_by_line([row[2] for row in vocabulary()["inspection_items"]], line, rng)
 
 
 def _results(
@@ -266,7 +258,7 @@ def _results(
     fixed = day + rng.integers(5, 60, rows)
     published = day + rng.integers(1, 28, rows)
     first = codes.str.split("|").list.first()
-    known = {code: said for code, said in vocabulary()["inspection_details"].items()}
+    known = vocabulary()["inspection_details"]
     is_random = origin == 0
     month = text_dates(day, "%Y%m")
     staff = rng.integers(1, 13, (2, rows))
@@ -276,7 +268,7 @@ def _results(
         rows,
         {
             "task_no": where(
-                is_random, joined("SC", unit_id, month), identifiers("GA", window, day)
+                is_random, joined("SC", unit_id, month, "" if window.is_history else f"{window.day:03d}"), identifiers("GA", window, day)
             ),
             "plan_no": where(is_random, joined("JH", unit_id, text(years_of(day))), None),
             "item_code": words([row[0] for row in table], item),
@@ -303,5 +295,3 @@ def is_serious(data: pl.DataFrame) -> Bools:
     """Which inspection results found a serious problem."""
     return data["result_codes"].str.contains("|".join(_SERIOUS_CODES)).to_numpy()
 
-
-__all__ = ["breach_probability", "day_number", "inspection_results", "is_serious", "penalties"]

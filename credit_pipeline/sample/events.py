@@ -88,9 +88,14 @@ def lines_of(city: City, rng: np.random.Generator, firm: Ints, market_share: flo
     return np.where(general, LINES.index("market_supervision"), special)
 
 
-def pick_within(group: Ints, start: Ints, count: Ints, rng: np.random.Generator) -> Ints:
-    """A random position in each row's group, groups lying one after the other."""
-    return start[group] + rng.integers(0, 2**31, len(group)) % count[group]
+def pick_by_line(owners: list[str], line: Ints, rng: np.random.Generator) -> Ints:
+    """For each row a random position among the entries that its line owns (market supervision's, if it owns none)."""
+    owner = np.array([LINES.index(name) for name in owners])
+    order = np.argsort(owner, kind="stable")
+    count = np.bincount(owner, minlength=len(LINES))
+    start = np.cumsum(count) - count
+    group = np.where(count[line] > 0, line, LINES.index("market_supervision"))
+    return order[start[group] + rng.integers(0, 2**31, len(group)) % count[group]]
 
 
 def person_kinds(city: City, firm: Ints) -> pl.Series:

@@ -19,7 +19,7 @@ def policy_table(settings: Settings, name: str, as_of_date: date | None = None) 
     path = settings.policy_dir / f"{name}.csv"
     if not path.exists():
         raise BadInput(f"the policy pack has no table {name}; remedy: add {path}")
-    table = pl.read_csv(path, infer_schema=False, missing_utf8_is_empty_string=True)
+    table = pl.read_csv(path, infer_schema=False).fill_null("")
     if as_of_date is None or "effective_from" not in table.columns:
         return table
     day = as_of_date.isoformat()

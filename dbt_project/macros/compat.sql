@@ -41,7 +41,7 @@
 {% macro ratio_bp(numerator, denominator, lowest, highest) -%}
     cast(
         case
-            when {{ denominator }} > 0
+            when {{ denominator }} > 0 and {{ numerator }} is not null
             then
                 floor(
                     least(

@@ -111,7 +111,9 @@ class Feed(BaseModel):
         for column in self.columns:
             for header in column.source_names:
                 if seen.setdefault(header.casefold(), column.name) != column.name:
-                    raise ValueError(f"feed {self.name}: header {header} means {seen[header.casefold()]} and {column.name}")
+                    raise ValueError(
+                        f"feed {self.name}: header {header} means {seen[header.casefold()]} and {column.name}"
+                    )
         return self
 
     def column(self, name: str) -> Column:

@@ -122,7 +122,9 @@ def test_a_removed_or_forged_checkpoint_is_found(log: AuditLog, store: Checkpoin
         store.all()
 
 
-def test_a_witness_from_an_extract_counts_although_the_store_lost_it(log: AuditLog, store: CheckpointStore) -> None:
+def test_a_witness_from_an_extract_counts_although_the_store_lost_it(
+    log: AuditLog, store: CheckpointStore
+) -> None:
     witness = store.add(log, KEY)
     (store.directory / "5.json").unlink()
     log.path.write_bytes(b"".join(log.path.read_bytes().splitlines(keepends=True)[:4]))

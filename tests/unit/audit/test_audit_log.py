@@ -179,7 +179,7 @@ def test_damage_beyond_a_crash_stops_the_log(log: AuditLog) -> None:
     log.path.write_bytes(b"".join(lines[:-3]) + b"x\n" * 3)
     with pytest.raises(IntegrityError, match="beyond what a crash"):
         log.append("RUN_STARTED", "feeds")
-    log.path.write_bytes(b"x" * 100_000)
+    log.path.write_bytes(b"x" * 2_200_000)
     with pytest.raises(IntegrityError, match="beyond what a crash"):
         log.append("RUN_STARTED", "feeds")
 
@@ -224,7 +224,9 @@ def test_four_writers_at_once_make_one_chain(tmp_path: Path) -> None:
     log = AuditLog(path)
     assert log.verify().ok and log.head()[0] == 200
     for one in range(4):
-        assert [record.details["n"] for record in log.records() if record.run_id == f"run-{one}"] == list(range(50))
+        assert [record.details["n"] for record in log.records() if record.run_id == f"run-{one}"] == list(
+            range(50)
+        )
 
 
 def test_records_are_filtered_by_event_and_stage(log: AuditLog) -> None:
@@ -263,14 +265,28 @@ def test_values_without_one_canonical_form_are_refused(value: Any) -> None:
 
 
 def test_canonical_json_is_sorted_nfc_utf8() -> None:
-    assert canonical_json({"b": "e\u0301", "a": [1, None, True, "南阳"]}) == '{"a":[1,null,true,"南阳"],"b":"é"}'.encode()
-    assert canonical_json("\u2028\x1f\"\\") == '"\u2028\\u001f\\"\\\\"'.encode()
+    assert (
+        canonical_json({"b": "e\u0301", "a": [1, None, True, "南阳"]})
+        == '{"a":[1,null,true,"南阳"],"b":"é"}'.encode()
+    )
+    assert canonical_json('\u2028\x1f"\\') == '"\u2028\\u001f\\"\\\\"'.encode()
+
+
+def test_lines_longer_than_the_tail_window_are_found(log: AuditLog) -> None:
+    """The first day's ingest of a feed may list thousands of files in one event."""
+    for size in (10, 70_000, 300_000, 10, 900_000):
+        log.append("FEED_INGESTED", "feeds", None, text="x" * size)
+        assert log.head()[0] == len(list(log.records()))
+    with log.path.open("ab") as file:
+        file.write(b"y" * 200_000)
+    log.append("RUN_STARTED", "feeds")
+    assert log.verify().ok and log.head()[0] == 17
 
 
 def test_oversized_and_badly_named_events_are_refused(log: AuditLog) -> None:
     """A line longer than the window of the tail read would make the log unreadable from its end."""
     with pytest.raises(BadInput, match="record a digest"):
-        log.append("X", "feeds", None, text="x" * 30_000)
+        log.append("X", "feeds", None, text="x" * 1_100_000)
     for event, stage in (("", "feeds"), ("A B", "feeds"), ("X", "1")):
         with pytest.raises(BadInput):
             log.append(event, stage)

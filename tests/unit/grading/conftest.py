@@ -119,7 +119,7 @@ def free_models(market: Market) -> Ensemble:
 
 
 def hostile_rows(card: Scorecard, frame: pl.DataFrame) -> pl.DataFrame:
-    """Rows on every threshold and one bit beside it, and with infinities, NaN, NULL and unknown categories."""
+    """Rows on every threshold and one bit beside it, with infinities, NaN, NULL and unknown categories."""
     rows = [frame.head(300)]
     for feature in card.features:
         bins = card.points.filter((pl.col("feature") == feature) & (pl.col("kind") == "num"))

@@ -12,7 +12,7 @@ import pytest
 from credit_pipeline.errors import BadInput
 from credit_pipeline.grading import Scorecard, expert_scorecard
 
-CALIBRATION = [
+CALIBRATION: list[dict[str, Any]] = [
     {"micro_lower": None, "micro_upper": -1_000_000, "probability": 0.02},
     {"micro_lower": -1_000_000, "micro_upper": 0, "probability": 0.1},
     {"micro_lower": 0, "micro_upper": None, "probability": 0.4},
@@ -116,13 +116,13 @@ MISSING = row("x", "missing", 0)
     ],
 )
 def test_faults_are_named(rows: list[dict], message: str) -> None:
-    """A gap leaves enterprises ungraded, an overlap grades them by row order: both must stop, with the place."""
+    """A gap leaves enterprises ungraded, an overlap grades by row order: both must stop, and say where."""
     with pytest.raises(BadInput, match=message):
         expert_scorecard(rows, CALIBRATION)
 
 
 def test_directions_and_references_are_checked() -> None:
-    """Points that fall where risk rises, or settings for a feature that is not there, are slips of the pen."""
+    """Points that fall where risk rises, or settings for a feature that is not there, are slips."""
     with pytest.raises(BadInput, match="points of penalties go against"):
         expert_scorecard(ROWS, CALIBRATION, directions={"penalties": -1})
     with pytest.raises(BadInput, match="name fines, which has no points"):

@@ -45,19 +45,22 @@ def test_every_directed_feature_is_monotone(card: Scorecard) -> None:
 def test_table_is_complete(card: Scorecard, market: Market) -> None:
     """Every feature has its bins and its missing row, even if constant or never known; counts add up."""
     assert card.features == tuple(sorted([*DIRECTIONS, *CATEGORICAL]))
+    bins = card.points.filter((pl.col("kind") == "num") & (pl.col("feature") != "never_known"))
+    assert (bins["n_train"] >= 30).all()
     counts = (
         card.points.filter(pl.col("kind") != "intercept").group_by("feature").agg(pl.col("n_train").sum())
     )
     assert counts["n_train"].to_list() == [len(market.frame)] * len(card.features)
     for feature in ("constant", "never_known"):
         rows = card.points.filter(pl.col("feature") == feature)
-        assert rows["kind"].to_list() == ["num", "missing"] and rows["points"].to_list() == [0.0, 0.0]
+        assert rows["kind"].to_list() == ["num", "missing"]
+        assert rows["points"].to_list() == [0.0, 0.0]
     assert (card.points["micro_points"] == (card.points["points"] * 1e6).round().cast(pl.Int64)).all()
     assert (card.points["standard_error"] >= 0).all()
 
 
 def test_nuisance_is_in_the_fit_and_not_in_the_table(card: Scorecard, market: Market) -> None:
-    """A grade must not depend on who inspected; leaving the inspector out of the fit would hide it in others."""
+    """A grade must not depend on who inspected; left out of the fit, inspectors would hide in features."""
     assert "inspector" not in card.points["feature"].to_list()
     assert card.metadata["nuisance"]["inspector"]["levels"] == 6
     figures = card.metadata["out_of_fold"]
@@ -75,7 +78,7 @@ def test_nuisance_counts_at_its_mean(market: Market) -> None:
 
 
 def test_hiding_data_does_not_pay(card: Scorecard, free_card: Scorecard) -> None:
-    """In the training data those without `debt` look best; the card must not reward them, and must say so."""
+    """In training, those without `debt` look best; the card must not reward them, and must say so."""
 
     def missing_and_best(some: Scorecard) -> tuple[float, float]:
         rows = some.points.filter(pl.col("feature") == "debt")
@@ -175,16 +178,21 @@ def test_snapshots_do_not_multiply_labels(market: Market) -> None:
 
 def test_cut_points_are_short_and_safe() -> None:
     """Cuts lie well between observed values: a value that another engine computes one bit off stays put."""
-    assert cut_points(np.array([0.0, 1.0, 1.0, 2.0, 10.0]), 255).tolist() == [0.5, 1.5, 6.0]
-    assert cut_points(np.array([3.0, 3.0, np.nan, np.inf]), 255).tolist() == []
-    assert cut_points(np.array([1.0, np.nextafter(1.0, 2.0)]), 255).tolist() == [1.0]
-    assert cut_points(np.array([-1e308, 1e308]), 255).tolist() == [0.0]
+    assert cut_points(np.array([0.0, 1.0, 1.0, 2.0, 10.0]), 255, 1).tolist() == [0.5, 1.5, 6.0]
+    assert cut_points(np.array([3.0, 3.0, np.nan, np.inf]), 255, 1).tolist() == []
+    assert cut_points(np.array([1.0, np.nextafter(1.0, 2.0)]), 255, 1).tolist() == [1.0]
+    assert cut_points(np.array([-1e308, 1e308]), 255, 1).tolist() == [0.0]
+    assert cut_points(np.array([np.nan]), 255, 1).tolist() == []
     values = np.random.default_rng(0).lognormal(size=10_000)
-    cuts = cut_points(values, 32)
+    cuts = cut_points(values, 32, 30)
     assert len(cuts) == 31 and (np.diff(cuts) > 0).all()
-    assert np.bincount(np.searchsorted(cuts, values)).min() > 10_000 / 32 - 5
+    assert np.bincount(np.searchsorted(cuts, values)).min() > 10_000 // 32 - 32
+    counts = np.repeat([0.0, 1.0, 2.0, 3.0, 9.0], [500, 100, 20, 9, 5])
+    assert cut_points(counts, 255, 30).tolist() == [0.5, 1.5]
     skewed = np.concatenate([np.zeros(9_000), values[:1_000]])
-    assert 1 <= len(cut_points(skewed, 32)) <= 31 and not np.isin(cut_points(skewed, 32), values).any()
+    assert (
+        1 <= len(cut_points(skewed, 32, 30)) <= 31 and not np.isin(cut_points(skewed, 32, 30), values).any()
+    )
 
 
 def test_max_bins_bounds_the_table(market: Market) -> None:

@@ -45,7 +45,7 @@ def test_micro_score_is_score(card: Scorecard, market: Market) -> None:
 
 
 def test_duckdb_gives_the_same_integers(card: Scorecard, market: Market) -> None:
-    """The warehouse must grade exactly as Python does: NULL, NaN, infinities, thresholds, unknown categories."""
+    """The warehouse must grade exactly as Python does: NULL, NaN, infinities, thresholds, new categories."""
     rows = keyed(hostile_rows(card, market.frame))
     result = run_sql(card.to_sql("duckdb", table="enterprises", key="uscc"), rows)
     assert result["micro_score"].to_numpy().tolist() == card.micro_score(rows).tolist()

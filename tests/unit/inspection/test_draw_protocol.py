@@ -1,7 +1,9 @@
-"""The primitives of the draw: against published vectors of others, against our own golden file, and at their edges.
+"""The primitives of the draw: against published vectors of others, against our own golden file, and at their
+edges.
 
-RFC 3797, Rivest's consistent sampler, Stark's generator and draft-thomson-elegy-vrs-00 are rebuilt here over the same
-hash, encoding and order as ours: if one of these were wrong, their published results would not come out.
+RFC 3797, Rivest's consistent sampler, Stark's generator and draft-thomson-elegy-vrs-00 are rebuilt here over
+the same hash, encoding and order as ours: if one of these were wrong, their published results would not come
+out.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import hmac
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -27,11 +29,14 @@ GOLDEN: dict[str, Any] = json.loads((VECTORS_DIR / "draw1_golden.json").read_tex
 KEY = bytes(range(32))
 
 
-# --- published vectors ----------------------------------------------------------------------------------------------
+# --- published vectors
+# ----------------------------------------------------------------------------------------------
 
 
 def test_merkle_roots_are_those_of_certificate_transparency() -> None:
-    """A swapped prefix byte or a promoted last node would give other roots from the second or third leaf on."""
+    """A swapped prefix byte or a promoted last node would give other roots from the second or third leaf
+    on.
+    """
     leaves, roots = (VECTORS["rfc6962_roots"][key] for key in ("leaves", "roots"))
     tree = protocol.MerkleTree()
     for leaf, root in zip(leaves, roots, strict=True):
@@ -47,7 +52,9 @@ def _recursive_root(leaves: list[bytes]) -> bytes:
     if len(leaves) == 1:
         return hashlib.sha256(b"\x00" + leaves[0]).digest()
     split = 1 << (len(leaves) - 1).bit_length() - 1
-    return hashlib.sha256(b"\x01" + _recursive_root(leaves[:split]) + _recursive_root(leaves[split:])).digest()
+    return hashlib.sha256(
+        b"\x01" + _recursive_root(leaves[:split]) + _recursive_root(leaves[split:])
+    ).digest()
 
 
 @given(st.lists(st.binary(max_size=40), max_size=70))
@@ -88,7 +95,9 @@ def _next_fraction(before: str) -> str:
     return after
 
 
-def _consistent_sample(ids: Iterable[Any], seed: Any, take: int, drop: int = 0, again: bool = False) -> list[Any]:
+def _consistent_sample(
+    ids: Iterable[Any], seed: Any, take: int, drop: int = 0, again: bool = False
+) -> list[Any]:
     heap = [(_first_fraction(one, seed), one, 1) for one in ids]
     heapq.heapify(heap)
     taken = []
@@ -102,7 +111,9 @@ def _consistent_sample(ids: Iterable[Any], seed: Any, take: int, drop: int = 0, 
 
 @pytest.mark.parametrize("case", VECTORS["rivest_consistent_sampler"]["cases"], ids=lambda case: case["fn"])
 def test_rivest_consistent_sampler(case: dict[str, Any]) -> None:
-    """Sorting hash tickets as text, and "n more" continuing the same order: 10 then 10 more are the first 20."""
+    """Sorting hash tickets as text, and "n more" continuing the same order: 10 then 10 more are the first
+    20.
+    """
     name, args = case["fn"], case["args"]
     if name == "sha256_hex":
         assert hashlib.sha256(args[0].encode()).hexdigest() == case["out"]
@@ -149,7 +160,9 @@ def test_thomson_vrs_commitment_chain_and_tickets() -> None:
     for code, name in ((chain[8], "round1"), (chain[7], "round2")):
         key = hmac.digest(code, vector["randomness"].encode(), "sha256")
         labels = sorted(label for _, label in vector[name])
-        drawn = sorted((hmac.digest(key, label.encode() + b"\x01", "sha256").hex(), label) for label in labels)
+        drawn = sorted(
+            (hmac.digest(key, label.encode() + b"\x01", "sha256").hex(), label) for label in labels
+        )
         assert [list(pair) for pair in drawn] == vector[name]
 
 
@@ -158,7 +171,8 @@ def test_drand_randomness_is_the_hash_of_the_signature() -> None:
     assert hashlib.sha256(bytes.fromhex(vector["signature"])).hexdigest() == vector["randomness"]
 
 
-# --- our own encodings ------------------------------------------------------------------------------------------------
+# --- our own encodings
+# ------------------------------------------------------------------------------------------------
 
 
 def _golden_values() -> dict[str, Any]:
@@ -223,10 +237,19 @@ def test_golden_seed_by_hand() -> None:
 
 
 def _seed(**changes: Any) -> str:
-    given: dict[str, Any] = {"plan": "P1", "round_": 1, "root": "0" * 64, "entropy": "NONE", "order": ["a", "b"]} | changes
-    reveals = {party: protocol.party_reveal(party.encode() * 32, given["plan"], given["round_"]) for party in "ab"}
+    given: dict[str, Any] = {
+        "plan": "P1",
+        "round_": 1,
+        "root": "0" * 64,
+        "entropy": "NONE",
+        "order": ["a", "b"],
+    } | changes
+    reveals = {
+        party: protocol.party_reveal(party.encode() * 32, given["plan"], given["round_"]) for party in "ab"
+    }
     commitments = [
-        (party, protocol.commitment(given["plan"], given["round_"], party, reveals[party])) for party in given["order"]
+        (party, protocol.commitment(given["plan"], given["round_"], party, reveals[party]))
+        for party in given["order"]
     ]
     return protocol.draw_seed(
         given["plan"],
@@ -240,7 +263,14 @@ def _seed(**changes: Any) -> str:
 
 def test_every_input_of_the_seed_changes_it() -> None:
     """An input left out of the message could be chosen after the others are known."""
-    changed = [{}, {"plan": "P2"}, {"round_": 2}, {"root": "1" * 64}, {"entropy": "KL8:1:01.02"}, {"order": ["b", "a"]}]
+    changed = [
+        {},
+        {"plan": "P2"},
+        {"round_": 2},
+        {"root": "1" * 64},
+        {"entropy": "KL8:1:01.02"},
+        {"order": ["b", "a"]},
+    ]
     assert len({_seed(**change) for change in changed}) == len(changed)
 
 
@@ -283,7 +313,12 @@ def test_the_reveal_is_the_same_again_and_another_for_another_round() -> None:
 )
 def test_malformed_fields_never_reach_a_hash(field: str, value: str) -> None:
     """With '|' in a field two different frames could have one root."""
-    good = {"unit_id": "A01", "uscc": "91411330MA40TE5TX8", "grade": "B", "excluded_reason": ""}
+    good: dict[str, str] = {
+        "unit_id": "A01",
+        "uscc": "91411330MA40TE5TX8",
+        "grade": "B",
+        "excluded_reason": "",
+    }
     protocol.frame_leaf(**good)
     with pytest.raises(BadInput, match=field):
         protocol.frame_leaf(**(good | {field: value}))
@@ -318,12 +353,17 @@ def test_a_round_is_safe_as_a_folder_and_in_a_message(round_: Any) -> None:
 )
 def test_quota_rounding(size: int, ratio_bp: int, ceil: int, half_up: int, floor: int) -> None:
     """`ceil` is the default: "not less than 5 %" with floats errs by one at exact multiples."""
-    found = tuple(protocol.quota(size, ratio_bp, rule) for rule in ("ceil", "half_up", "floor"))
+    found = tuple(protocol.quota(size, ratio_bp, rule) for rule in get_args(protocol.Rounding))
     assert found == (ceil, half_up, floor)
 
 
 def test_quota_refuses_what_has_no_meaning() -> None:
-    for size, ratio_bp, rounding in ((-1, 500, "ceil"), (1, 10_001, "ceil"), (1, -1, "ceil"), (1, 500, "round")):
+    for size, ratio_bp, rounding in (
+        (-1, 500, "ceil"),
+        (1, 10_001, "ceil"),
+        (1, -1, "ceil"),
+        (1, 500, "round"),
+    ):
         with pytest.raises(BadInput):
             protocol.quota(size, ratio_bp, rounding)  # type: ignore[arg-type]
 

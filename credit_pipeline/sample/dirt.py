@@ -1,0 +1,259 @@
+"""Choosing the rows to spoil, spoiling them and keeping the answer key.
+
+Here: the deck of kinds, one kind to a row, extra rows (duplicates, versions, withdrawals), final row numbers.
+Not here: what each kind does to a row (dirt_codes, dirt_values, dirt_rows).
+
+A feed's deck first holds every kind that suits it once, then random ones: small samples show as many kinds as they
+have dirty rows. A kind that no row of a file suits goes to the feed's next file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from credit_pipeline.feeds.catalogue import Column, Feed
+from credit_pipeline.sample.city import City
+from credit_pipeline.sample.offices import Office
+from credit_pipeline.sample.streams import Ints
+
+Outcome = Literal["repaired", "accepted", "duplicate", "quarantined", "file"]
+Place = Literal["here", "before", "after", "end"]
+_TRIES = 25
+
+KEY_COLUMNS = [
+    "feed", "file", "sheet", "row_number", "column", "kind", "outcome", "rule", "expected_value", "note",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """What a kind does to one row.
+
+    `place` other than `here` leaves the row as it is and adds a changed copy before it, after it or at the end of the
+    file. `damage` is done to the line of a CSV file: one field too many or two too few.
+    """
+
+    column: str
+    changes: dict[str, str | None]
+    expected: str = ""
+    note: str = ""
+    place: Place = "here"
+    damage: Literal["", "extra", "short"] = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One clean row as text, where it stands and what is known about its enterprise."""
+
+    feed: Feed
+    office: Office
+    row: dict[str, Any]
+    firm: int
+    city: City
+    as_of: int
+    rng: np.random.Generator
+
+    def pick(self, options: list[str]) -> str:
+        return options[int(self.rng.integers(len(options)))]
+
+    def columns(self, *types: str) -> list[Column]:
+        """The office's columns of those types that hold text."""
+        found = [self.feed.column(name) for name in self.office.columns]
+        return [column for column in found if column.type in types and isinstance(self.row[column.name] or "", str)]
+
+    def pick_column(self, columns: list[Column]) -> Column | None:
+        return columns[int(self.rng.integers(len(columns)))] if columns else None
+
+    def has(self, *names: str) -> bool:
+        """Whether the office sends all those columns."""
+        return all(name in self.office.columns for name in names)
+
+    @property
+    def name_column(self) -> str | None:
+        """Column with the name of the enterprise."""
+        return next((n for n in ("party_name", "enterprise_name") if n in self.office.columns), None)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of dirt: what becomes of the row (`rule` of the quarantine or repair), and how it is made."""
+
+    name: str
+    outcome: Outcome
+    rule: str
+    spoil: Callable[[Case], Mutation | None]
+    feeds: tuple[str, ...] = ()
+    """Only in these feeds; empty: wherever a row suits."""
+    formats: tuple[str, ...] = ()
+    firms: Callable[[City, Ints], np.ndarray] | None = None
+    """Which enterprises suit; others are not tried."""
+
+    def suits(self, feed: Feed, office: Office) -> bool:
+        return (not self.feeds or feed.name in self.feeds) and (not self.formats or office.format in self.formats)
+
+
+@dataclass
+class SpoiltFile:
+    """A file ready to write, with its part of the answer key and the clean rows' positions in the frame."""
+
+    rows: pl.DataFrame
+    broken_lines: dict[int, str]
+    key: pl.DataFrame
+    clean: Ints
+
+
+@dataclass
+class Deck:
+    """The kinds of one feed on one day, dealt to its files one after the other."""
+
+    kinds: list[Kind]
+    rng: np.random.Generator
+    share: float
+    waiting: list[Kind] = field(default_factory=list)
+    seen: int = 0
+    dealt: int = 0
+
+    @classmethod
+    def of(cls, feed: Feed, kinds: list[Kind], rng: np.random.Generator, share: float) -> Deck:
+        usable = [kind for kind in kinds if not kind.feeds or feed.name in kind.feeds]
+        order = rng.permutation(len(usable))
+        return cls(usable, rng, share, [usable[i] for i in order])
+
+    def take(self, feed: Feed, office: Office, rows: int) -> list[Kind]:
+        """The kinds for a file of so many rows: the share of all rows so far, rounded."""
+        self.seen += rows
+        wanted = int(self.seen * self.share + 0.5) - self.dealt
+        self.dealt += wanted
+        fit = [kind for kind in self.waiting if kind.suits(feed, office)][:wanted]
+        self.waiting = [kind for kind in self.waiting if kind not in fit]
+        pool = [kind for kind in self.kinds if kind.suits(feed, office)]
+        more = self.rng.integers(0, max(len(pool), 1), max(wanted - len(fit), 0))
+        return fit + [pool[i] for i in more if pool]
+
+    def give_back(self, kind: Kind) -> None:
+        if kind not in self.waiting:
+            self.waiting.append(kind)
+
+
+def spoil(
+    feed: Feed, office: Office, rows: pl.DataFrame, firms: Ints, city: City, as_of: int, deck: Deck
+) -> SpoiltFile:
+    """Spoil the deck's share of a rendered file; rows keep their order, extra rows come in between or at the end."""
+    count = len(rows)
+    kinds = deck.take(feed, office, count)
+    order = deck.rng.permutation(count)
+    candidates = _Candidates(rows, firms, order)
+    hits: list[tuple[int, Kind, Mutation]] = []
+    for kind in kinds:
+        found = candidates.find(kind, feed, office, city, as_of, deck.rng)
+        if found is None:
+            deck.give_back(kind)
+        else:
+            hits.append((found[0], kind, found[1]))
+    return _assemble(feed, office, rows, hits)
+
+
+class _Candidates:
+    """Rows not yet spoilt, in random order; read in blocks, since a row at a time is slow."""
+
+    def __init__(self, rows: pl.DataFrame, firms: Ints, order: Ints) -> None:
+        self.rows, self.firms, self.order = rows, firms, order
+        self.used: set[int] = set()
+        self.block: dict[int, dict[str, Any]] = {}
+        self.next = 0
+
+    def _row(self, position: int) -> dict[str, Any]:
+        if position not in self.block:
+            ahead = self.order[self.next : self.next + 500]
+            wanted = np.unique(np.append(ahead, position))
+            self.block = dict(zip(wanted.tolist(), self.rows[wanted].to_dicts(), strict=True))
+        return self.block[position]
+
+    def find(
+        self, kind: Kind, feed: Feed, office: Office, city: City, as_of: int, rng: np.random.Generator
+    ) -> tuple[int, Mutation] | None:
+        if kind.firms is not None:
+            fit = kind.firms(city, self.firms)
+            places = [int(i) for i in np.flatnonzero(fit[self.order])[: _TRIES + len(self.used)]]
+        else:
+            while self.next < len(self.order) and int(self.order[self.next]) in self.used:
+                self.next += 1
+            places = list(range(self.next, min(self.next + _TRIES + 200, len(self.order))))
+        tried = 0
+        for place in places:
+            position = int(self.order[place])
+            if position in self.used:
+                continue
+            tried += 1
+            if tried > _TRIES:
+                break
+            case = Case(feed, office, self._row(position), int(self.firms[position]), city, as_of, rng)
+            mutation = kind.spoil(case)
+            if mutation is not None:
+                self.used.add(position)
+                return position, mutation
+        return None
+
+
+def _assemble(
+    feed: Feed, office: Office, rows: pl.DataFrame, hits: list[tuple[int, Kind, Mutation]]
+) -> SpoiltFile:
+    count = len(rows)
+    changed: dict[str, tuple[list[int], list[str | None]]] = {}
+    extra: list[dict[str, Any]] = []
+    extra_order: list[float] = []
+    spots: list[float] = []
+    for position, _, mutation in hits:
+        if mutation.place == "here":
+            for name, value in mutation.changes.items():
+                places, values = changed.setdefault(name, ([], []))
+                places.append(position)
+                values.append(value)
+            spots.append(float(position))
+            continue
+        extra.append(rows.row(position, named=True) | mutation.changes)
+        spots.append({"before": position - 0.5, "after": position + 0.5, "end": count + len(extra)}[mutation.place])
+        extra_order.append(spots[-1])
+    for name, (places, values) in changed.items():
+        series = rows[name].scatter(places, pl.Series(values, dtype=rows.schema[name]))
+        rows = rows.with_columns(series.alias(name))
+    order = np.arange(count, dtype=float)
+    if extra:
+        rows = pl.concat([rows, pl.DataFrame(extra, schema=rows.schema)])
+        order = np.append(order, extra_order)
+        sorting = np.argsort(order, kind="stable")
+        rows, order = rows[sorting], order[sorting]
+    final = np.searchsorted(order, np.array(spots)) if spots else np.arange(0)
+    broken = {int(at): hit[2].damage for at, hit in zip(final, hits, strict=True) if hit[2].damage}
+    key = pl.DataFrame(
+        {
+            "sheet": [office.layout.sheet if office.layout else ""] * len(hits),
+            "row_number": [office.row_number(int(at)) for at in final],
+            "column": [hit[2].column for hit in hits],
+            "kind": [hit[1].name for hit in hits],
+            "outcome": [hit[1].outcome for hit in hits],
+            "rule": [hit[1].rule for hit in hits],
+            "expected_value": [hit[2].expected for hit in hits],
+            "note": [hit[2].note for hit in hits],
+        },
+        schema={name: pl.Int64 if name == "row_number" else pl.String for name in KEY_COLUMNS[2:]},
+    ).sort("row_number", "kind")
+    touched = np.array([hit[0] for hit in hits], dtype=np.int64)
+    return SpoiltFile(rows, broken, key, np.setdiff1d(np.arange(count), touched))
+
+
+def file_key(office: Office) -> pl.DataFrame:
+    """Answer-key rows for what is peculiar to the whole file."""
+    sheet = office.layout.sheet if office.layout else ""
+    rows = [
+        {"sheet": sheet, "row_number": None, "column": "", "kind": kind, "outcome": "file", "rule": kind, "expected_value": "", "note": note}
+        for kind, note in office.traits
+    ]
+    return pl.DataFrame(
+        rows, schema={name: pl.Int64 if name == "row_number" else pl.String for name in KEY_COLUMNS[2:]}
+    )
