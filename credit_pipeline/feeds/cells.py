@@ -253,7 +253,7 @@ def parse_region(raw: pl.Series, regions: Mapping[str, str]) -> Parsed:
     city = {known[:4] for known in regions.values()}
     listed = code.replace_strict(dict(regions), default=None, return_dtype=pl.String)
     elsewhere = (
-        code.str.contains(r"^[0-9]{6}$")
+        code.str.contains(r"^[0-9]{2}(?:[0-6][0-9]|70|90)[0-9]{2}$")
         & code.str.slice(0, 2).is_in(sorted(PROVINCES))
         & ~code.str.slice(0, 4).is_in(sorted(city))
     )

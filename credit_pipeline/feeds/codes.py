@@ -18,7 +18,7 @@ PROVINCES = frozenset(
     "11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64 65 71 81 82".split()
 )
 """First two digits of GB/T 2260 codes."""
-CONFUSABLE = ["0ODQ", "1IL", "2Z", "5S", "8B", "6G", "UV"]
+CONFUSABLE = ["0O", "1IL", "2Z", "5S", "8B"]
 """Groups of characters that handwriting and scans mix up."""
 
 _USCC_WEIGHTS = np.array([pow(3, place, 31) for place in range(17)], dtype=np.int32)
@@ -148,8 +148,8 @@ _SAME_CHARACTER = "|".join(
 def classify_uscc(values: pl.Series) -> pl.Series:
     """Why each cleaned string (half-width, upper case, no spaces or hyphens) is no USCC; null when it is one.
 
-    The rules in the order in which they are tried: digits_lost, uscc_masked, uscc_placeholder, personal_id_in_uscc,
-    uscc_old_reg_no, uscc_org_code, uscc_length, uscc_characters, uscc_check_digit.
+    The rules in the order in which they are tried: personal_id_in_uscc, digits_lost, uscc_masked,
+    uscc_placeholder, uscc_old_reg_no, uscc_org_code, uscc_length, uscc_characters, uscc_check_digit.
     """
     text = pl.col("value")
     frame = pl.DataFrame(
@@ -167,14 +167,14 @@ def classify_uscc(values: pl.Series) -> pl.Series:
     rule = (
         pl.when(pl.col("valid") | text.is_null())
         .then(None)
+        .when(pl.col("person"))
+        .then(pl.lit("personal_id_in_uscc"))
         .when(text.str.contains(r"^[0-9](\.[0-9]+)?E\+?[0-9]{1,2}$|^[1-9][0-9]{14}000(\.0*)?$"))
         .then(pl.lit("digits_lost"))
         .when(text.str.contains(r"[*?●•#]{2,}|\*|^[0-9]{4,}X{3,}"))
         .then(pl.lit("uscc_masked"))
         .when(text.str.contains(rf"^(?:{_SAME_CHARACTER})$|^0?123456789?|^91X+$"))
         .then(pl.lit("uscc_placeholder"))
-        .when(pl.col("person"))
-        .then(pl.lit("personal_id_in_uscc"))
         .when(old_number)
         .then(pl.lit("uscc_old_reg_no"))
         .when(pl.col("body"))

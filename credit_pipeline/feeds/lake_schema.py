@@ -40,11 +40,11 @@ PROVENANCE = [
     pa.field("source_row", pa.int64()),
     pa.field("row_hash", pa.int64()),
     pa.field("extra", pa.string()),
-    pa.field("ingest_date", pa.date32()),
 ]
-"""Where a row came from. `source_file` is relative to the feed's landing folder's parent (`penalties/a.zip!b.csv`);
-`source_sheet` is null but for workbooks; `source_row` is the row as a spreadsheet shows it; `row_hash` a positive
-63-bit hash of the stored values and `extra`; `extra` JSON text of columns the catalogue does not know, or null."""
+"""Where a row came from. `source_file` is relative to landing (`penalties/a.zip!b.csv`); `source_sheet` is null but
+for workbooks; `source_row` is the row as a spreadsheet shows it; `row_hash` a positive 63-bit hash of the stored
+values and `extra`; `extra` JSON text of columns the catalogue does not know, or null. `ingest_date` is no column of
+the files: it is the partition, which DuckDB, Arrow and Spark add as a DATE; a copy inside would clash with it."""
 
 
 def open_ended_flag(column: Column) -> str:
@@ -84,7 +84,6 @@ QUARANTINE_SCHEMA = pa.schema(
         pa.field("label", pa.string()),
         pa.field("row_text", pa.string()),
         pa.field("feed", pa.string()),
-        pa.field("ingest_date", pa.date32()),
     ]
 )
 """One row per broken rule of a refused row; a file that could not be read at all has one with row_number 0."""
@@ -99,7 +98,6 @@ REPAIRS_SCHEMA = pa.schema(
         pa.field("value", pa.string()),
         pa.field("repaired", pa.string()),
         pa.field("feed", pa.string()),
-        pa.field("ingest_date", pa.date32()),
     ]
 )
 """One row per repaired cell and rule of an accepted row: what the source sent and what is stored."""

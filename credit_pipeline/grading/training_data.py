@@ -180,6 +180,7 @@ class Coding:
     missing as well, and unevenly: it parts missing from all numbers to the right only, so that missing
     could never be safer than the best bin for direction +1, nor riskier than the worst for -1; and it pulls
     the outermost bin along with it (in a test by 1.1 log-odds), which no later monotone tree can undo.
+    The price: a gap in fewer rows than a leaf must hold is not learned, and scores as the median.
     """
 
     columns: tuple[Column, ...]

@@ -6,6 +6,6 @@ Not here: reading those files (feeds) or judging what was read.
 
 from __future__ import annotations
 
-#from credit_pipeline.sample.generator import SampleSummary, generate
+from credit_pipeline.sample.generator import SampleSummary, generate
 
-#__all__ = ["SampleSummary", "generate"]
+__all__ = ["SampleSummary", "generate"]

@@ -9,8 +9,9 @@ have dirty rows. A kind that no row of a file suits goes to the feed's next file
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +25,9 @@ from credit_pipeline.sample.streams import Ints
 Outcome = Literal["repaired", "accepted", "duplicate", "quarantined", "file"]
 Place = Literal["here", "before", "after", "end"]
 _TRIES = 25
+_BLOCK = 400
+_TYPED = ("date", "money", "integer", "decimal", "boolean")
+"""Types that Parquet files hold as such, so that no wrong text can stand there."""
 
 KEY_COLUMNS = [
     "feed", "file", "sheet", "row_number", "column", "kind", "outcome", "rule", "expected_value", "note",
@@ -64,7 +68,8 @@ class Case:
     def columns(self, *types: str) -> list[Column]:
         """The office's columns of those types that hold text."""
         found = [self.feed.column(name) for name in self.office.columns]
-        return [column for column in found if column.type in types and isinstance(self.row[column.name] or "", str)]
+        typed = _TYPED if self.office.format == "parquet" else ()
+        return [column for column in found if column.type in types and column.type not in typed]
 
     def pick_column(self, columns: list[Column]) -> Column | None:
         return columns[int(self.rng.integers(len(columns)))] if columns else None
@@ -164,36 +169,41 @@ class _Candidates:
     def __init__(self, rows: pl.DataFrame, firms: Ints, order: Ints) -> None:
         self.rows, self.firms, self.order = rows, firms, order
         self.used: set[int] = set()
-        self.block: dict[int, dict[str, Any]] = {}
         self.next = 0
+        self._block: list[dict[str, Any]] = []
+        self._block_start = 0
+        self._fitting: dict[str, list[int]] = {}
 
-    def _row(self, position: int) -> dict[str, Any]:
-        if position not in self.block:
-            ahead = self.order[self.next : self.next + 500]
-            wanted = np.unique(np.append(ahead, position))
-            self.block = dict(zip(wanted.tolist(), self.rows[wanted].to_dicts(), strict=True))
-        return self.block[position]
+    def _row(self, place: int) -> dict[str, Any]:
+        """The row at that place of the random order."""
+        if not self._block_start <= place < self._block_start + len(self._block):
+            self._block_start = place
+            self._block = self.rows[self.order[place : place + _BLOCK]].to_dicts()
+        return self._block[place - self._block_start]
+
+    def _ahead(self, kind: Kind, city: City) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Unused rows: position and content."""
+        if kind.firms is None:
+            while self.next < len(self.order) and int(self.order[self.next]) in self.used:
+                self.next += 1
+            for place in range(self.next, len(self.order)):
+                position = int(self.order[place])
+                if position not in self.used:
+                    yield position, self._row(place)
+            return
+        if kind.name not in self._fitting:
+            fit = kind.firms(city, self.firms)
+            self._fitting[kind.name] = self.order[fit[self.order]].tolist()
+        for position in self._fitting[kind.name]:
+            if position not in self.used:
+                yield position, self.rows.row(position, named=True)
 
     def find(
         self, kind: Kind, feed: Feed, office: Office, city: City, as_of: int, rng: np.random.Generator
     ) -> tuple[int, Mutation] | None:
-        if kind.firms is not None:
-            fit = kind.firms(city, self.firms)
-            places = [int(i) for i in np.flatnonzero(fit[self.order])[: _TRIES + len(self.used)]]
-        else:
-            while self.next < len(self.order) and int(self.order[self.next]) in self.used:
-                self.next += 1
-            places = list(range(self.next, min(self.next + _TRIES + 200, len(self.order))))
-        tried = 0
-        for place in places:
-            position = int(self.order[place])
-            if position in self.used:
-                continue
-            tried += 1
-            if tried > _TRIES:
-                break
-            case = Case(feed, office, self._row(position), int(self.firms[position]), city, as_of, rng)
-            mutation = kind.spoil(case)
+        """The first row that the kind suits, spoilt; None when a few dozen do not suit."""
+        for position, row in islice(self._ahead(kind, city), _TRIES):
+            mutation = kind.spoil(Case(feed, office, row, int(self.firms[position]), city, as_of, rng))
             if mutation is not None:
                 self.used.add(position)
                 return position, mutation

@@ -123,7 +123,7 @@ def _confusable(case: Case) -> Mutation | None:
     uscc, name = _uscc(case), case.name_column
     if uscc is None or name is None or case.feed.name == "registrations":
         return None
-    places = [i for i in range(8, 18) if uscc[i] in "01"] or [1]
+    places = [i for i in range(8, 18) if uscc[i] in "01"] or [3]
     place = places[int(case.rng.integers(len(places)))]
     return _repairable_uscc(case, uscc[:place] + {"0": "O", "1": "I"}[uscc[place]] + uscc[place + 1 :])
 

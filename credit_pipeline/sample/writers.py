@@ -48,13 +48,15 @@ def csv_bytes(office: Office, rows: pl.DataFrame, broken_lines: Mapping[int, str
     buffer = io.BytesIO()
     rows.write_csv(buffer, line_terminator=office.newline)
     data = buffer.getvalue()
-    if office.encoding == "utf-8-sig":
-        data = b"\xef\xbb\xbf" + data
-    elif office.encoding != "utf-8":
-        data = data.decode("utf-8").encode(office.encoding)
-    marker = BROKEN_BYTES.encode("utf-8" if office.encoding == "utf-8-sig" else office.encoding)
-    # GBK bytes in a UTF-8 file; elsewhere a byte that no encoding here allows.
-    data = data.replace(marker, "公司".encode("gb18030") if office.encoding == "utf-8-sig" else b"\xff")
+    if office.encoding == "gb18030":
+        # Cut as text: the marker's two bytes could also be the end of one character and the start of the next.
+        pieces = data.decode("utf-8").split(BROKEN_BYTES)
+        data = b"\xff".join(piece.encode("gb18030") for piece in pieces)
+    else:
+        # GBK bytes in a file that says it is UTF-8; without the BOM a byte that no encoding here allows.
+        is_marked = office.encoding == "utf-8-sig"
+        data = data.replace(BROKEN_BYTES.encode(), "公司".encode("gb18030") if is_marked else b"\xff")
+        data = b"\xef\xbb\xbf" + data if is_marked else data
     if broken_lines:
         newline = office.newline.encode()
         lines = data.split(newline)
@@ -144,12 +146,22 @@ def _write_cell(
         sheet.write_number(row, place, float(value))
     elif _SCIENTIFIC.fullmatch(value):
         sheet.write_number(row, place, float(value))
-    elif kind == "date" and date_cells and _ISO.fullmatch(value) and value >= "1900-03-01":
-        sheet.write_datetime(row, place, date.fromisoformat(value))
+    elif kind == "date" and date_cells and (day := _as_date(value)) is not None:
+        sheet.write_datetime(row, place, day)
     elif kind == "date" and date_cells and len(value) == 5 and value.isdigit():
         sheet.write_number(row, place, int(value))
     else:
         sheet.write_string(row, place, value)
+
+
+def _as_date(value: str) -> date | None:
+    """The date of a text that Excel would take as one; dates before March 1900 stay text in practice."""
+    if not _ISO.fullmatch(value) or value < "1900-03-01":
+        return None
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        return None
 
 
 def _is_number(value: str) -> bool:

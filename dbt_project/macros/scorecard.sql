@@ -34,6 +34,13 @@
         {% if row["kind"] == "intercept" %} {% do card.update({"intercept": micro}) %}
         {% else %}
             {% if row["feature"] not in by_name %}
+                {% if row["feature"] not in indicator_names() %}
+                    {{
+                        exceptions.raise_compiler_error(
+                            "the points table scores '" ~ row["feature"] ~ "', which is no indicator; see macros/indicators.sql"
+                        )
+                    }}
+                {% endif %}
                 {% set feature = {"name": row["feature"], "bins": [], "categories": [], "missing": 0, "reference": none} %}
                 {% do by_name.update({row["feature"]: feature}) %}
                 {% do card["features"].append(feature) %}

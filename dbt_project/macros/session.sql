@@ -1,15 +1,12 @@
 {# Load the crypto module without which DuckDB refuses to write encrypted spill.
-   CREDIT_HTTPFS_EXTENSION names the file; without it, the wheel of the project's own environment is looked for.
-   If neither is there a build that needs to spill fails, it never spills in clear. #}
+   CREDIT_HTTPFS_EXTENSION names the file; without it, the wheel of the environment beside the project is looked for.
+   If there is neither, a build that must spill fails: it never spills in clear. #}
 {% macro load_spill_encryption() %}
     {% if execute and target.type == "duckdb" %}
         {% set path = env_var("CREDIT_HTTPFS_EXTENSION", "") %}
         {% if not path %}
-            {% set pattern = (
-                flags.PROJECT_DIR
-                ~ "/../.venv/lib/python3*/site-packages/duckdb_extension_httpfs/extensions/*/httpfs.duckdb_extension"
-            ) %}
-            {% set found = run_query("select file from glob('" ~ pattern ~ "') order by file limit 1") %}
+            {% set wheel = "lib/python3*/site-packages/duckdb_extension_httpfs/extensions/*/httpfs.duckdb_extension" %}
+            {% set found = run_query("select file from glob('../.venv/" ~ wheel ~ "') order by file limit 1") %}
             {% if found | length > 0 %} {% set path = found.columns[0].values()[0] %} {% endif %}
         {% endif %}
         {% if path %} {% do run_query("load '" ~ path ~ "'") %}

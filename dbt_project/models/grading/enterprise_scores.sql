@@ -1,6 +1,9 @@
 {# The score of every graded enterprise on the as-of day: the intercept and one whole number of micro points per
-   indicator, from the points table of the model that grades; and the calibrated probability of a serious breach. #}
+   indicator (0 where the model does not use it), from the points table of the model that grades; and the calibrated
+   probability of a serious breach within twelve months. #}
 {%- set card = scorecard() -%}
+{%- set features = {} -%}
+{%- for feature in card["features"] -%} {%- do features.update({feature["name"]: feature}) -%} {%- endfor -%}
 -- depends_on: {{ source("grading", "scorecard_points") }}
 -- depends_on: {{ source("grading", "calibration") }}
 with
@@ -8,8 +11,11 @@ with
         select
             as_of_date,
             uscc
-            {% for feature in card["features"] %}
-                , cast({{ feature_points(feature, feature["name"]) }} as bigint) as p_{{ feature["name"] }}
+            {% for name in indicator_names() %}
+                ,
+                cast(
+                    {% if name in features %} {{ feature_points(features[name], name) }} {% else %} 0 {% endif %} as bigint
+                ) as p_{{ name }}
             {% endfor %}
         from {{ ref("standardized_indicators") }}
         where as_of_date = {{ as_of() }}
@@ -18,10 +24,15 @@ with
         select
             *,
             cast(
-                {{ card["intercept"] }}
-                {% for feature in card["features"] %} + p_{{ feature["name"] }}{% endfor %} as bigint
+                {{ card["intercept"] }}{% for name in indicator_names() %} + p_{{ name }}{% endfor %} as bigint
             ) as score_micro
         from points
     )
-select *, cast({{ calibrated_probability("score_micro") }} as double) as probability, '{{ card["digest"] }}' as model_digest
+select
+    as_of_date,
+    uscc,
+    score_micro,
+    cast({{ calibrated_probability("score_micro") }} as double) as probability,
+    {% for name in indicator_names() %} p_{{ name }}, {% endfor %}
+    '{{ card["digest"] }}' as model_digest
 from scores

@@ -40,7 +40,12 @@ def address() -> Iterator[str]:
     server.server_close()
 
 
-FAILURE: dict[str, Any] = {"run_id": "r1", "job": "daily", "partition": "2026-10-31", "failed_steps": ["dbt_build"]}
+FAILURE: dict[str, Any] = {
+    "run_id": "r1",
+    "job": "daily",
+    "partition": "2026-10-31",
+    "failed_steps": ["dbt_build"],
+}
 
 
 def test_failure_is_logged_and_posted_once(tmp_path: Path, address: str) -> None:

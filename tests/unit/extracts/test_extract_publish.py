@@ -40,7 +40,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPy
         load_crypto(connection)
         connection.execute(
             """create table grades as
-            select 'U' || i as uscc, date '2026-03-01' as graded_on, i * 100 as paid_fen, null as note, ? as grade
+            select
+                'U' || i as uscc, date '2026-03-01' as graded_on, i * 100 as paid_fen, null as note,
+                ? as grade
             from range(500) as r(i)""",
             [CANARY],
         )

@@ -112,6 +112,14 @@ def test_missing_is_learned_whatever_the_direction(direction: int, rate_of_missi
     assert card.monotone_violations() == []
 
 
+def test_missing_never_seen_counts_as_the_median(market: Market) -> None:
+    """An indicator that was always there in training and fails one day must not make everybody good or bad."""
+    card = fit_scorecard(market.frame, market.label, {"penalties": 1, "noise": 0}, seeds=2, folds=2)
+    median = market.frame.select(pl.col("penalties").median().cast(pl.Int64), pl.col("noise").median())
+    gone = pl.DataFrame({"penalties": [None], "noise": [None]})
+    assert card.micro_score(gone).tolist() == card.micro_score(median).tolist()
+
+
 def test_it_learns(card: Scorecard, later_market: Market) -> None:
     """Exact and monotone is not enough: on enterprises it has not seen it comes close to the true risk."""
     reached = auc(later_market.label, card.score(later_market.frame))

@@ -263,7 +263,7 @@ def _seed(**changes: Any) -> str:
 
 def test_every_input_of_the_seed_changes_it() -> None:
     """An input left out of the message could be chosen after the others are known."""
-    changed = [
+    changed: list[dict[str, Any]] = [
         {},
         {"plan": "P2"},
         {"round_": 2},

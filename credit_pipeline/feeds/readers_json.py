@@ -1,0 +1,293 @@
+"""Reads JSON (an array of objects, also inside an object) and JSON lines, and Parquet: formats with named cells.
+
+Values come back as the text they were written with: 1.10 stays 1.10. Cells are `cells`' business.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any, BinaryIO
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from credit_pipeline.feeds.catalogue import Feed
+from credit_pipeline.feeds.decoding import UTF16_BOMS, Line, guess_codec, text_lines, utf16_lines
+from credit_pipeline.feeds.headers import match_headers
+from credit_pipeline.feeds.reading import (
+    BATCH_ROWS,
+    BadRows,
+    FileProblem,
+    RefusedFile,
+    Rows,
+    Table,
+    arrange,
+    bad_rows,
+)
+
+_ROW_KEYS = ("data", "rows", "records", "items", "list", "result", "RECORDS")
+
+
+class _RepeatedKey(ValueError):
+    pass
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise _RepeatedKey("a key stands twice in one object")
+    return result
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=str, parse_int=str, parse_constant=lambda word: None
+)
+
+
+def value_text(value: Any) -> str:
+    """A JSON value as text: lists of plain values joined by 、, nested objects as JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list) and all(isinstance(item, str | bool) or item is None for item in value):
+        return "、".join(value_text(item) for item in value if item is not None)
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def _lines(stream: BinaryIO, table: Table) -> list[Line]:
+    data = stream.read()
+    if data[:2] in UTF16_BOMS:
+        table.encoding = UTF16_BOMS[data[:2]]
+        return utf16_lines(data[2:], table.encoding)
+    skipped = 3 if data[:3] == b"\xef\xbb\xbf" else 0
+    codec = "utf-8" if skipped else guess_codec(data) or "utf-8"
+    table.encoding = "utf-8-sig" if skipped else codec
+    return text_lines(data[skipped:], codec, skipped)
+
+
+def read_json(stream: BinaryIO, feed: Feed, table: Table) -> None:
+    """JSON or JSON lines; row numbers are line numbers, or positions in the array from 1.
+
+    Raises:
+        RefusedFile: the text is no JSON, or holds no rows.
+    """
+    lines = _lines(stream, table)
+    filled = [line for line in lines if line.text is None or line.text.strip()]
+    if not filled:
+        raise RefusedFile("empty_file", "the file holds no text")
+    if _are_json_lines(filled):
+        table.format = "json_lines"
+        _set_parts(feed, table, _line_records(lines, table))
+        return
+    table.format = "json"
+    _set_parts(feed, table, _array_records(lines))
+
+
+def _are_json_lines(lines: list[Line]) -> bool:
+    """Whether one of the first lines is a whole object (the first may be broken), and not just one with the rows."""
+    if lines[0].text is not None and not lines[0].text.strip().startswith("{"):
+        return False
+    if len(lines) == 1:
+        return _is_object(lines[0].text) and _one_row_key(lines[0].text) is None
+    return any(_is_object(line.text) for line in lines[:20])
+
+
+def _is_object(text: str | None) -> bool:
+    try:
+        return isinstance(_DECODER.decode((text or "").strip()), dict)
+    except _RepeatedKey:
+        return True
+    except (json.JSONDecodeError, RecursionError):
+        return False
+
+
+def _one_row_key(text: str | None) -> str | None:
+    try:
+        value = _DECODER.decode((text or "").strip())
+    except (json.JSONDecodeError, _RepeatedKey, RecursionError):
+        return None
+    return next(
+        (key for key in _ROW_KEYS if isinstance(value, dict) and isinstance(value.get(key), list)), None
+    )
+
+
+def _line_records(lines: list[Line], table: Table) -> Iterator[tuple[int, dict[str, Any] | None, str, str]]:
+    for number, line in enumerate(lines, start=1):
+        if line.text is None:
+            yield number, None, line.problem, line.shown
+        elif not line.text.strip():
+            table.layout_rows += 1
+        else:
+            text = line.text.strip()
+            try:
+                value = _DECODER.decode(text)
+            except _RepeatedKey as error:
+                yield number, None, f"json: {error}", text
+                continue
+            except (json.JSONDecodeError, RecursionError) as error:
+                yield number, None, f"json: {getattr(error, 'msg', 'nested too deeply')}", text
+                continue
+            yield (
+                (number, value, "", text)
+                if isinstance(value, dict)
+                else (number, None, "json: no object", text)
+            )
+
+
+def _array_records(lines: list[Line]) -> Iterator[tuple[int, dict[str, Any] | None, str, str]]:
+    bad = next((line for line in lines if line.text is None), None)
+    if bad is not None:
+        raise RefusedFile("unreadable_file", f"the file cannot be decoded, {bad.problem}")
+    try:
+        value = _DECODER.decode("".join(line.text or "" for line in lines).strip())
+    except (_RepeatedKey, json.JSONDecodeError, RecursionError) as error:
+        raise RefusedFile("unreadable_file", f"the file is no complete JSON: {error}") from error
+    if isinstance(value, dict):
+        key = next((key for key in _ROW_KEYS if isinstance(value.get(key), list)), None)
+        value = [value] if key is None else value[key]
+    if not isinstance(value, list):
+        raise RefusedFile("unreadable_file", "the file holds no array of objects")
+    return (
+        (number, item, "", "")
+        if isinstance(item, dict)
+        else (number, None, "json: no object", json.dumps(item))
+        for number, item in enumerate(value, start=1)
+    )
+
+
+def _set_parts(
+    feed: Feed, table: Table, records: Iterator[tuple[int, dict[str, Any] | None, str, str]]
+) -> None:
+    """Headers are the keys of the first batch; keys that come later are matched when they come."""
+    batches = _batched(records)
+    first = next(batches, ([], [], []))
+    keys = list(dict.fromkeys(key for _, row in zip(first[0], first[1], strict=True) for key in row))
+    table.headers = match_headers(feed, keys)
+    if table.headers.rule is not None and first[1]:
+        table.problem = FileProblem(table.file, None, table.headers.rule, table.headers.message)
+
+    def parts() -> Iterator[Rows | BadRows]:
+        batch = first
+        known = keys
+        while batch[0] or batch[2]:
+            numbers, rows, malformed = batch
+            known = list(dict.fromkeys([*known, *(key for row in rows for key in row)]))
+            headers = match_headers(feed, known)
+            table.headers = headers
+            if malformed:
+                hidden = headers.has_dropped
+                yield bad_rows(
+                    [
+                        (number, "undecodable", value, "***" if hidden else text)
+                        for number, value, text in malformed
+                    ]
+                )
+            if rows:
+                cells = {
+                    str(place): [value_text(row.get(key)) for row in rows] for place, key in enumerate(known)
+                }
+                schema = dict.fromkeys(cells, pl.String)
+                frame = pl.DataFrame(cells, schema=schema).with_columns(
+                    pl.Series("source_row", numbers, dtype=pl.Int64)
+                )
+                yield Rows(arrange(frame, headers, table.conflicts), headers)
+            batch = next(batches, ([], [], []))
+
+    table.parts = parts()
+
+
+_JsonBatch = tuple[list[int], list[dict[str, Any]], list[tuple[int, str, str]]]
+
+
+def _batched(records: Iterator[tuple[int, dict[str, Any] | None, str, str]]) -> Iterator[_JsonBatch]:
+    numbers: list[int] = []
+    rows: list[dict[str, Any]] = []
+    malformed: list[tuple[int, str, str]] = []
+    for number, row, problem, text in records:
+        if row is None:
+            malformed.append((number, problem, text))
+        else:
+            numbers.append(number)
+            rows.append(row)
+        if len(rows) + len(malformed) >= BATCH_ROWS:
+            yield numbers, rows, malformed
+            numbers, rows, malformed = [], [], []
+    if rows or malformed:
+        yield numbers, rows, malformed
+
+
+def _parquet_text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.15g}"
+    if isinstance(value, datetime):
+        return value.date().isoformat() if value.time() == time() else value.isoformat(" ", "seconds")
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    if isinstance(value, list):
+        return "、".join(_parquet_text(item) for item in value)
+    return (
+        value
+        if isinstance(value, str)
+        else json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    )
+
+
+def _column_text(column: pa.ChunkedArray | pa.Array) -> pl.Series:
+    """A Parquet column as text; strings as they are, everything else value by value of its distinct values."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column, kind = column.cast(kind.value_type), kind.value_type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return pl.Series(
+            column.cast(pa.large_string()).to_pylist() if column.null_count == len(column) else column,
+            dtype=pl.String,
+        )
+    if pa.types.is_integer(kind):
+        return pl.Series(column.cast(pa.string()), dtype=pl.String)
+    return pl.Series([_parquet_text(value) for value in column.to_pylist()], dtype=pl.String)
+
+
+def read_parquet(stream: BinaryIO, feed: Feed, table: Table) -> None:
+    """Parquet; row numbers are positions from 1.
+
+    Raises:
+        RefusedFile: the file is damaged (also while its parts are taken).
+    """
+    try:
+        source = pq.ParquetFile(stream)
+        names = source.schema_arrow.names
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise RefusedFile("unreadable_file", f"the Parquet file cannot be opened: {error}") from error
+    headers = match_headers(feed, names)
+    table.headers = headers
+    if headers.rule is not None and source.metadata.num_rows:
+        table.problem = FileProblem(table.file, None, headers.rule, headers.message)
+
+    def parts() -> Iterator[Rows | BadRows]:
+        number = 1
+        try:
+            for batch in source.iter_batches(batch_size=BATCH_ROWS):
+                cells = {str(place): _column_text(batch.column(place)) for place in range(batch.num_columns)}
+                numbers = pl.int_range(number, number + batch.num_rows, dtype=pl.Int64, eager=True)
+                frame = pl.DataFrame(cells).with_columns(numbers.alias("source_row"))
+                number += batch.num_rows
+                yield Rows(arrange(frame, headers, table.conflicts), headers)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise RefusedFile("unreadable_file", f"the Parquet file is damaged: {error}") from error
+
+    table.parts = parts()
