@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -65,15 +65,17 @@ def connect(
             raise CreditPipelineError(f"{path} is being written by a run; remedy: try again when it has ended") from error
         raise
     try:
+        load_httpfs(connection)
         yield connection
     finally:
         connection.close()
 
 
 def load_httpfs(connection: duckdb.DuckDBPyConnection) -> None:
-    """Load the crypto module that writing an encrypted database needs, from its PyPI wheel.
+    """Load the crypto module that encrypted spill and encrypted databases are written with, from its PyPI wheel.
 
-    Reading an encrypted file works without it, so a unit needs plain `duckdb` only.
+    Without it a query that spills fails ("read-only crypto module"). Reading an encrypted file works without it, so a
+    unit needs plain `duckdb` only.
     """
     extensions = Path(find_spec("duckdb_extension_httpfs").origin).parent / "extensions"  # type: ignore[union-attr, arg-type]
     path = extensions / f"v{duckdb.__version__}" / "httpfs.duckdb_extension"

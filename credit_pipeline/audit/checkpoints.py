@@ -2,7 +2,7 @@
 rewriting.
 
 Here: making, checking and storing checkpoints, and verifying a log by them. Not here: the chain itself
-(`audit.log`) and the keys (`extracts.keys`). A copy of the newest checkpoint travels in every extract's
+(`audit.log`) and the keys (`credit_pipeline.keys`). A copy of the newest checkpoint travels in every extract's
 manifest, so that each unit is a witness; whoever owns the signing key and all copies can still rewrite,
 nobody else.
 """
@@ -27,7 +27,7 @@ from credit_pipeline.audit.log import (
     write_durably,
 )
 from credit_pipeline.errors import BadInput, IntegrityError
-from credit_pipeline.extracts.keys import public_key_id
+from credit_pipeline.keys import public_key_id
 
 DOMAIN = b"CHECKPOINT1|"
 LOG_ID = "credit_pipeline"

@@ -20,7 +20,7 @@ from credit_pipeline.extracts.manifest import MANIFEST_NAME, read_manifest
 from credit_pipeline.extracts.publish import open_extract, publish_extract
 from credit_pipeline.keys import KeyStore
 from credit_pipeline.settings import Settings
-from credit_pipeline.warehouse import RunTarget, connect, lake_id, load_httpfs
+from credit_pipeline.warehouse import RunTarget, connect, lake_id
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,6 @@ def publish_all(settings: Settings, target: RunTarget, audit: AuditLog, run_id: 
     checkpoint = CheckpointStore(settings.audit_dir / "checkpoints").add(audit, keys.signing_key())
     new = rows = 0
     with connect(settings, target.path) as connection:
-        load_httpfs(connection)
         units = _units(connection, target.as_of_date)
         for number, (unit_id, unit_name) in enumerate(units, start=1):
             publication = publish_extract(

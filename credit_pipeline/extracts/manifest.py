@@ -1,7 +1,7 @@
 """The signed statement that makes an extract current: which file, which release, which content, which log.
 
 Here: building, signing and checking manifests. Not here: writing the file it speaks of (`extracts.publish`),
-keys (`extracts.keys`). DuckDB's encryption shows altered pages but not an older file, nor old pages put into
+keys (`credit_pipeline.keys`). DuckDB's encryption shows altered pages but not an older file, nor old pages put into
 a newer one, and an untrusted database file must never be attached: so a reader checks the manifest first, and
 its number against the last seen.
 """
@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from credit_pipeline.audit.log import GENESIS, canonical_json, sha256_hex
 from credit_pipeline.errors import BadInput, IntegrityError
-from credit_pipeline.extracts.keys import public_key_id
 from credit_pipeline.inspection.protocol import UNIT_PATTERN, checked
+from credit_pipeline.keys import public_key_id
 
 DOMAIN = b"MANIFEST1|"
 MANIFEST_NAME = "manifest.json"

@@ -2,7 +2,7 @@
 stands.
 
 Here: building, publishing and opening them. Not here: which rows a unit may have (the caller's SQL), keys
-(`extracts.keys`), what the manifest says (`extracts.manifest`).
+(`credit_pipeline.keys`), what the manifest says (`extracts.manifest`).
 
 Order of publishing, so that a crash at any edge leaves the release before: a temporary file in the same
 folder -> CHECKPOINT, DETACH, no .wal -> opened again READ_ONLY and read to the last row -> fsync -> rename ->
@@ -20,7 +20,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,6 @@ import pyarrow as pa
 
 from credit_pipeline.audit.log import canonical_json, fsync_directory, sha256_hex, write_durably
 from credit_pipeline.errors import BadInput, CreditPipelineError, IntegrityError
-from credit_pipeline.extracts.keys import KeyStore, extract_key_id
 from credit_pipeline.extracts.manifest import (
     MANIFEST_NAME,
     build_manifest,
@@ -38,6 +36,8 @@ from credit_pipeline.extracts.manifest import (
     read_manifest,
     verify_manifest,
 )
+from credit_pipeline.keys import KeyStore, extract_key_id
+from credit_pipeline.warehouse import load_httpfs
 
 _TABLE_NAME = re.compile("[a-z][a-z0-9_]{0,62}")
 _KEY = re.compile("[0-9a-f]{64}")
@@ -74,30 +74,6 @@ class Publication:
     reason: str
 
 
-def load_crypto(connection: duckdb.DuckDBPyConnection, extension_directory: Path | None = None) -> None:
-    """Loads httpfs, whose OpenSSL is what DuckDB encrypts with, from its PyPI wheel; no network, nothing
-    installed.
-
-    DuckDB can read encrypted files without it, not write them, nor spill with temp_file_encryption on. With
-    `extension_directory` the connection looks there, not in the user's home, for any other extension.
-    """
-    if extension_directory is not None:
-        connection.execute(f"set extension_directory = {_literal(str(extension_directory))}")
-    wheel = resources.files("duckdb_extension_httpfs") / "extensions" / f"v{duckdb.__version__}"
-    with resources.as_file(wheel / "httpfs.duckdb_extension") as path:
-        if not path.is_file():
-            raise CreditPipelineError(
-                f"duckdb {duckdb.__version__} and duckdb-extension-httpfs differ in version: install the "
-                "same version of both"
-            )
-        connection.execute(f"load {_literal(str(path))}")
-    loaded = connection.execute(
-        "select count(*) from duckdb_extensions() where extension_name = 'httpfs' and loaded"
-    ).fetchone()
-    if loaded != (1,):
-        raise CreditPipelineError("the httpfs extension did not load: extracts cannot be encrypted")
-
-
 def build_encrypted(
     source: duckdb.DuckDBPyConnection | Path | str,
     tables: Mapping[str, str | pa.Table],
@@ -105,7 +81,6 @@ def build_encrypted(
     key: str,
     *,
     comments: Mapping[str, Comments] | None = None,
-    extension_directory: Path | None = None,
 ) -> BuiltExtract:
     """Writes `tables` (name -> SQL over `source`, or an Arrow table) into the new encrypted file `target`,
     mode 0600.
@@ -117,7 +92,7 @@ def build_encrypted(
     `IntegrityError` if the rows read back are not the rows written.
     """
     if not isinstance(source, duckdb.DuckDBPyConnection):
-        with closing(_secure_connection(target.parent, extension_directory)) as connection:
+        with closing(_secure_connection(target.parent)) as connection:
             connection.execute(f"attach {_literal(str(source))} as source_database (read_only)")
             connection.execute("use source_database")
             return build_encrypted(connection, tables, target, key, comments=comments)
@@ -129,7 +104,7 @@ def build_encrypted(
         raise IntegrityError(
             "temp_file_encryption is off: grades could be spilled in plain text; set it on connecting"
         )
-    load_crypto(source, extension_directory)
+    load_httpfs(source)
     name = f"extract_{secrets.token_hex(8)}"
     with _private_files(), _removed_on_error(target):
         try:
@@ -170,7 +145,6 @@ def publish_extract(
     *,
     checkpoint: Mapping[str, Any] | None,
     comments: Mapping[str, Comments] | None = None,
-    extension_directory: Path | None = None,
 ) -> Publication:
     """Publishes the next release of a unit's extract in `directory` as `<unit_id>-<release_seq>.duckdb` +
     manifest.json.
@@ -201,7 +175,7 @@ def publish_extract(
     final = directory / f"{unit_id}-{release_seq:06d}.duckdb"
     temporary = directory / f"tmp-{final.name}-{secrets.token_hex(8)}"
     built = build_encrypted(
-        source, tables, temporary, key, comments=comments, extension_directory=extension_directory
+        source, tables, temporary, key, comments=comments
     )
     if current is not None and _is_unchanged(current, built, as_of_date, directory):
         temporary.unlink()
@@ -262,12 +236,12 @@ def open_extract(
     return _attached(directory / manifest["file"], key), manifest
 
 
-def _secure_connection(temp_directory: Path, extension_directory: Path | None) -> duckdb.DuckDBPyConnection:
+def _secure_connection(temp_directory: Path) -> duckdb.DuckDBPyConnection:
     spill = temp_directory / f"tmp-spill-{secrets.token_hex(8)}"
     connection = duckdb.connect(
         ":memory:", config={**_READ_ONLY_CONFIG, "temp_file_encryption": "true", "temp_directory": str(spill)}
     )
-    load_crypto(connection, extension_directory)
+    load_httpfs(connection)
     return connection
 
 

@@ -16,10 +16,10 @@ from typing import BinaryIO, cast
 
 from credit_pipeline.feeds.catalogue import Feed
 from credit_pipeline.feeds.decoding import UTF16_BOMS
-from credit_pipeline.feeds.reading import FileProblem, RefusedFile, Table
 from credit_pipeline.feeds.readers_csv import read_csv
 from credit_pipeline.feeds.readers_excel import read_workbook
 from credit_pipeline.feeds.readers_json import read_json, read_parquet
+from credit_pipeline.feeds.reading import FileProblem, RefusedFile, Table
 
 MAX_MEMBERS = 1000
 MAX_UNCOMPRESSED = 4 << 30

@@ -73,10 +73,13 @@ class Ensemble:
 
     def at(self, positions: Ints) -> Floats:
         """The same for rows given by their positions in the bins."""
+        from threadpoolctl import threadpool_limits
+
         codes = self.coding.codes(positions)
         total = np.zeros(len(positions))
-        for model in self.models:
-            total += model.decision_function(codes)
+        with threadpool_limits(1, user_api="openmp"):
+            for model in self.models:
+                total += model.decision_function(codes)
         return total / len(self.models)
 
 

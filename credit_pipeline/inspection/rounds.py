@@ -17,11 +17,11 @@ import pyarrow as pa
 
 from credit_pipeline.audit.log import AuditLog
 from credit_pipeline.errors import CreditPipelineError
-from credit_pipeline.keys import KeyStore
 from credit_pipeline.inspection import protocol
 from credit_pipeline.inspection.assignment import SCHEMA as ASSIGNMENT_SCHEMA
 from credit_pipeline.inspection.assignment import Assignment, assign
-from credit_pipeline.inspection.draw import RoundRecord, RoundStore, State
+from credit_pipeline.inspection.round_store import RoundRecord, RoundStore, State
+from credit_pipeline.keys import KeyStore
 from credit_pipeline.settings import Settings
 from credit_pipeline.warehouse import RunTarget, connect
 
@@ -116,10 +116,12 @@ def _take_steps(
     plan_id, round_, rule = due
 
     def log_step(record: RoundRecord) -> None:
-        facts = record.public_facts()
-        audit.append(f"round_{str(record.state).lower()}", "inspection", run_id, **facts)
+        _record_step(audit, record, run_id)
         log.info("draw %s round %s: %s", plan_id, round_, record.state)
 
+    if store.state(plan_id, round_) is not None:
+        # A crash between a step and its entry in the log leaves the step without one.
+        _record_step(audit, store.record(plan_id, round_), run_id)
     if store.state(plan_id, round_) is None:
         frame = connection.execute("select * exclude (plan_id, round, frozen_date) from inspection.inspection_frame").to_arrow_table()
         quotas = connection.execute("select * exclude (plan_id, round, frozen_date) from inspection.inspection_quotas").to_arrow_table()
@@ -137,6 +139,15 @@ def _take_steps(
     if state is None:
         raise CreditPipelineError(f"plan {plan_id}, round {round_} lost its record; restore {store.root} from a copy")
     return state
+
+
+def _record_step(audit: AuditLog, record: RoundRecord, run_id: str | None) -> None:
+    """Append the step to the audit log unless it stands there already."""
+    event = f"round_{str(record.state).lower()}"
+    for earlier in audit.records(event, "inspection"):
+        if (earlier.details["plan_id"], earlier.details["round"]) == (record.plan_id, record.round):
+            return
+    audit.append(event, "inspection", run_id, **record.public_facts())
 
 
 def _known_rounds(store: RoundStore, as_of_date: date) -> list[RoundRecord]:
@@ -184,7 +195,7 @@ def assign_inspectors(settings: Settings, target: RunTarget, audit: AuditLog, ru
                 if found is not None:
                     unassigned = {unit.unit_id: unit.message() for unit in found.infeasible}
                     record = store.record_assignment(plan_id, round_, found.assignments, list(unassigned))
-                    audit.append("round_assigned", "inspection", run_id, **record.public_facts())
+                    _record_step(audit, record, run_id)
                 else:
                     unassigned = {"*": "no inspector with a valid certificate is known; deliver the feed inspectors"}
             for unit in record.unassigned_units or ():

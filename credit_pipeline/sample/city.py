@@ -16,8 +16,26 @@ import numpy as np
 import polars as pl
 
 from credit_pipeline.sample.codes import make_pseudonyms, make_reg_nos, make_usccs
-from credit_pipeline.sample.names import addresses, enterprise_names, fancy_words, joined, person_names, phones, where
-from credit_pipeline.sample.streams import GO_LIVE, NO_DAY, Bools, Floats, Ints, Window, day_number, sigmoid, stream
+from credit_pipeline.sample.names import (
+    addresses,
+    enterprise_names,
+    fancy_words,
+    joined,
+    person_names,
+    phones,
+    where,
+)
+from credit_pipeline.sample.streams import (
+    GO_LIVE,
+    NO_DAY,
+    Bools,
+    Floats,
+    Ints,
+    Window,
+    day_number,
+    sigmoid,
+    stream,
+)
 from credit_pipeline.sample.tables import choose_index, industries, regions, vocabulary, words
 
 _PERIOD = 80 * 30.44

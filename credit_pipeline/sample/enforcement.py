@@ -30,7 +30,7 @@ from credit_pipeline.sample.names import joined, where
 from credit_pipeline.sample.streams import NO_DAY, Bools, Floats, Ints, Window, dates, sigmoid, years_of
 from credit_pipeline.sample.tables import choose_index, industries, units, vocabulary, words
 
-PENALTY_RATE, PENALTY_BETA = 0.042, 0.85
+PENALTY_RATE, PENALTY_BETA = 0.05, 0.85
 SERIOUS_SHARE = 0.13
 LISTING_RATE, LISTING_BETA = 0.0035, 1.3
 """Serious violations (listings) are drawn with these; here because they belong to the true risk."""

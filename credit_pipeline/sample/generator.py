@@ -16,7 +16,8 @@ import polars as pl
 
 from credit_pipeline.errors import BadInput
 from credit_pipeline.feeds.catalogue import feed_names, get_feed
-from credit_pipeline.sample import business, days as later, directories, enforcement, listings, permits, ratings, society
+from credit_pipeline.sample import business, directories, enforcement, listings, permits, ratings, society
+from credit_pipeline.sample import days as later
 from credit_pipeline.sample.city import City, build_city
 from credit_pipeline.sample.dirt import KEY_COLUMNS, Deck, file_key, spoil
 from credit_pipeline.sample.dirt_codes import CODE_KINDS

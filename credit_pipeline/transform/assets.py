@@ -11,6 +11,7 @@ from dagster_dbt import DagsterDbtTranslator, DbtCliResource, dbt_assets
 
 from credit_pipeline.orchestration import OFFICE, WAREHOUSE_POOL, Pipeline, as_of_date, daily_partitions
 from credit_pipeline.settings import DBT_PROJECT_DIR
+from credit_pipeline.transform.champions import champion_dir
 from credit_pipeline.transform.dbt import (
     MANIFEST_PATH,
     dbt_args,
@@ -19,7 +20,6 @@ from credit_pipeline.transform.dbt import (
     dbt_vars,
     target_path,
 )
-from credit_pipeline.transform.champions import champion_dir
 from credit_pipeline.transform.sources import ensure_sources
 from credit_pipeline.warehouse import mark_current
 

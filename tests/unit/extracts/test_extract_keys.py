@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from credit_pipeline.errors import BadInput, IntegrityError
-from credit_pipeline.extracts.keys import (
+from credit_pipeline.keys import (
     KeyStore,
     UnsafeKeyFile,
     extract_key_id,
@@ -90,7 +90,7 @@ def test_a_damaged_key_is_refused_and_never_replaced(keys: KeyStore, content: st
 def test_two_processes_end_up_with_the_same_key(keys: KeyStore) -> None:
     """Both find no key and make one: the second must take the first's."""
     script = (
-        "import sys; from credit_pipeline.extracts.keys import KeyStore\n"
+        "import sys; from credit_pipeline.keys import KeyStore\n"
         "store = KeyStore(sys.argv[1])\n"
         "print(' '.join(store.unit_key('A01', seq) for seq in range(1, 30)))"
     )

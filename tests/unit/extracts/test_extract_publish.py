@@ -16,16 +16,16 @@ import pytest
 
 from credit_pipeline.errors import BadInput, CreditPipelineError, IntegrityError
 from credit_pipeline.extracts import publish
-from credit_pipeline.extracts.keys import KeyStore
 from credit_pipeline.extracts.manifest import FileMismatch, RollbackRefused, SignatureMismatch, read_manifest
 from credit_pipeline.extracts.publish import (
     Comments,
     Publication,
     build_encrypted,
-    load_crypto,
     open_extract,
     publish_extract,
 )
+from credit_pipeline.keys import KeyStore
+from credit_pipeline.warehouse import load_httpfs
 
 DAY = date(2026, 3, 1)
 KEY = "ab" * 32
@@ -37,7 +37,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPy
     spill = tmp_path_factory.mktemp("spill")
     config: dict[str, Any] = {"temp_file_encryption": "true", "temp_directory": str(spill), "threads": "2"}
     with duckdb.connect(":memory:", config=config) as connection:
-        load_crypto(connection)
+        load_httpfs(connection)
         connection.execute(
             """create table grades as
             select
@@ -368,14 +368,3 @@ def test_the_umask_is_given_back(source: duckdb.DuckDBPyConnection, tmp_path: Pa
     finally:
         os.umask(before)
 
-
-def test_httpfs_comes_from_its_wheel(tmp_path: Path) -> None:
-    """Nothing may be downloaded or taken from a home directory: the version must be the locked one."""
-    with duckdb.connect(":memory:") as connection:
-        load_crypto(connection, tmp_path / "extensions")
-        found = connection.execute(
-            """select loaded, current_setting('extension_directory') from duckdb_extensions()
-            where extension_name = 'httpfs'"""
-        ).fetchone()
-    assert found == (True, str(tmp_path / "extensions"))
-    assert not (tmp_path / "extensions").exists()

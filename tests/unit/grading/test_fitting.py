@@ -113,11 +113,28 @@ def test_missing_is_learned_whatever_the_direction(direction: int, rate_of_missi
 
 
 def test_missing_never_seen_counts_as_the_median(market: Market) -> None:
-    """An indicator that was always there in training and fails one day must not make everybody good or bad."""
+    """An indicator always there in training that fails one day must not make everybody good or bad."""
     card = fit_scorecard(market.frame, market.label, {"penalties": 1, "noise": 0}, seeds=2, folds=2)
     median = market.frame.select(pl.col("penalties").median().cast(pl.Int64), pl.col("noise").median())
     gone = pl.DataFrame({"penalties": [None], "noise": [None]})
     assert card.micro_score(gone).tolist() == card.micro_score(median).tolist()
+
+
+def test_empty_and_lonely_categories(market: Market) -> None:
+    """A category column that has not arrived yet, or has one value, must not stop the training."""
+    rows = len(market.frame)
+    frame = market.frame.with_columns(
+        absent=pl.Series([None] * rows, dtype=pl.String),
+        only=pl.lit("same"),
+        lonely=pl.Series(["one", *[None] * (rows - 1)]),
+    )
+    names = ["absent", "only", "lonely"]
+    card = fit_scorecard(
+        frame, market.label, {"penalties": 1}, categorical=names, must_report=names, seeds=1, folds=2
+    )
+    rows_of = card.points.filter(pl.col("feature").is_in(names))
+    assert rows_of["points"].to_list() == [0.0] * 5
+    assert card.feature_sql("absent") == "0"
 
 
 def test_it_learns(card: Scorecard, later_market: Market) -> None:

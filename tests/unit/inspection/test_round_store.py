@@ -16,9 +16,8 @@ import pytest
 
 from credit_pipeline.audit.log import AuditLog
 from credit_pipeline.errors import BadInput, IntegrityError
-from credit_pipeline.inspection import draw as draw_module
-from credit_pipeline.inspection import protocol
-from credit_pipeline.inspection.draw import RoundRecord, RoundStore, State
+from credit_pipeline.inspection import protocol, round_store
+from credit_pipeline.inspection.round_store import RoundRecord, RoundStore, State
 
 PLAN, ROUND = "2026-NY-01", 1
 KEY = bytes(range(32))
@@ -497,6 +496,6 @@ def test_the_draw_leaves_no_temporary_files_and_no_working_folder(
     monkeypatch.chdir(tmp_path)
     _run(store)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["draws"]
-    assert draw_module._private_connection().execute(
+    assert round_store._private_connection().execute(
         "select current_setting('temp_directory')"
     ).fetchone() == ("",)
