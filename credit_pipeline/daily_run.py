@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,7 +82,7 @@ def run_daily(settings: Settings, as_of_date: date) -> RunSummary:
 
     from credit_pipeline.definitions import defs
 
-    with dg.DagsterInstance.get() as instance:
+    with dg.DagsterInstance.get() as instance, _quiet_stdout():
         result = defs.resolve_job_def("daily").execute_in_process(
             instance=instance,
             partition_key=as_of_date.isoformat(),
@@ -100,6 +103,22 @@ def run_daily(settings: Settings, as_of_date: date) -> RunSummary:
         if event.asset_key and event.asset_key.path[0] == "raw"
     }
     return summarize(settings, as_of_date, result.run_id, {name: feeds[name] for name in feed_names()})
+
+
+@contextmanager
+def _quiet_stdout() -> Iterator[None]:
+    """Keep what dbt prints off our stdout, which holds the summary; the run's compute log has it."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _failures(result: dg.ExecuteInProcessResult) -> list[str]:

@@ -18,7 +18,7 @@ from rich.table import Table
 from credit_pipeline.audit.log import AuditLog
 from credit_pipeline.extracts.catalogue import list_extracts
 from credit_pipeline.feeds.catalogue import load_catalogue
-from credit_pipeline.feeds.ingest import read_ledger
+from credit_pipeline.feeds.ledger import read_ledger
 from credit_pipeline.settings import Settings
 from credit_pipeline.transform.champions import champion
 from credit_pipeline.warehouse import connect, current_as_of_date, run_target

@@ -1,7 +1,5 @@
 """Dagster assets of stage 6: the signed checkpoint that ends a day."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from credit_pipeline.audit.checkpoints import CheckpointStore

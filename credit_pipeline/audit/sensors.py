@@ -1,7 +1,5 @@
 """Alerts: a failed run is written to the audit log and posted to a webhook when one is configured."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from credit_pipeline.audit.alerts import alert_run_failed

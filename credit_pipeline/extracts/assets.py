@@ -1,7 +1,5 @@
 """Dagster asset of stage 5: the units' encrypted extracts."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from credit_pipeline.extracts.catalogue import publish_all

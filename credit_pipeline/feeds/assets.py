@@ -1,7 +1,5 @@
 """Dagster assets `raw/<feed>`: one per feed of the catalogue, made by one factory."""
 
-from __future__ import annotations
-
 import logging
 from datetime import timedelta
 
@@ -41,7 +39,16 @@ def _raw_asset(feed: Feed) -> dg.AssetsDefinition:
         check_specs=raw_check_specs(feed),
     )
     def raw(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
-        report = ingest_feed(feed, pipeline.settings, as_of_date(context), log.info)
+        report = ingest_feed(feed, pipeline.settings, as_of_date(context), log.debug)
+        log.info(
+            "%s: %d files, read %d, accepted %d, quarantined %d, duplicates %d",
+            feed.name,
+            len(report.files),
+            report.read,
+            report.accepted,
+            report.quarantined,
+            report.duplicates,
+        )
         pipeline.audit().append(
             "feed_ingested",
             "feeds",

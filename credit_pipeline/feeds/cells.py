@@ -55,8 +55,28 @@ NULL_WORDS = frozenset(
 """Case-folded, half-width words that stand for nothing."""
 DIGITS_LOST = r"^[0-9](?:\.[0-9]+)?[Ee]\+[0-9]{1,2}$|^[0-9]\.[0-9]+[Ee][0-9]{1,2}$"
 _ZERO_IS_NULL = frozenset({"date", "code", "reg_no", "uscc", "document_no", "region"})
-_TRUE = frozenset("是 1 true t yes y 有 公示 选择公示 √ 对 属实 受理 已受理".split())
-_FALSE = frozenset("否 0 2 false f no n 没有 不公示 选择不公示 × 不对 不属实 不受理 未受理".split())
+_TRUE = frozenset(
+    ["是", "1", "true", "t", "yes", "y", "有", "公示", "选择公示", "√", "对", "属实", "受理", "已受理"]
+)
+_FALSE = frozenset(
+    [
+        "否",
+        "0",
+        "2",
+        "false",
+        "f",
+        "no",
+        "n",
+        "没有",
+        "不公示",
+        "选择不公示",
+        "×",
+        "不对",
+        "不属实",
+        "不受理",
+        "未受理",
+    ]
+)
 FAR_DATE = date(2099, 1, 1)
 """From here on a date means 'no end' (2099-12-31, 9999-09-09)."""
 NEAR_DATE = date(1900, 1, 1)
@@ -407,7 +427,8 @@ def column_currencies(column: Column) -> list[str]:
     return ["CNY", "USD", "HKD", "JPY", "EUR"] if column.currency_column else ["CNY"]
 
 
-def _word(text: str) -> str:
+def plain_word(text: str) -> str:
+    """A word of a code list made comparable."""
     return (
         re.sub(r"[\s\u200b-\u200f\u2060\ufeff]", "", unicodedata.normalize("NFKC", text))
         .lstrip("'’`")
@@ -419,7 +440,7 @@ def parse_boolean(raw: pl.Series) -> Parsed:
     """是 and 否 in their many spellings; GB lists write 1 for yes and 2 for no."""
 
     def read(text: str) -> bool | None:
-        word = _word(text)
+        word = plain_word(text)
         return True if word in _TRUE else False if word in _FALSE else None
 
     values = _each(raw, read, pl.Boolean)
@@ -429,7 +450,7 @@ def parse_boolean(raw: pl.Series) -> Parsed:
 def parse_category(raw: pl.Series, column: Column) -> Parsed:
     """One code of the column's list, from a code or a word of the sources; a listed word is never a null word."""
     codes = _code_words(column)
-    return _coded(raw, _each(raw, lambda text: codes.get(_word(text)), pl.String), "category")
+    return _coded(raw, _each(raw, lambda text: codes.get(plain_word(text)), pl.String), "category")
 
 
 def parse_categories(raw: pl.Series, column: Column) -> Parsed:
@@ -443,7 +464,7 @@ def parse_categories(raw: pl.Series, column: Column) -> Parsed:
         )
 
     def read(text: str) -> str | None:
-        pieces = re.split(r"([、,;/|+]|和(?=\S)|并处)", _word(re.sub(r"\s+", "、", text.strip())))
+        pieces = re.split(r"([、,;/|+]|和(?=\S)|并处)", plain_word(re.sub(r"\s+", "、", text.strip())))
         found: set[str] = set()
         start = 0
         while start < len(pieces):
@@ -463,8 +484,8 @@ def parse_categories(raw: pl.Series, column: Column) -> Parsed:
 
 
 def _code_words(column: Column) -> dict[str, str]:
-    words = {_word(word): code for code, sources in column.codes.items() for word in sources}
-    return {**{_word(code): code for code in column.codes}, **words}
+    words = {plain_word(word): code for code, sources in column.codes.items() for word in sources}
+    return {**{plain_word(code): code for code in column.codes}, **words}
 
 
 def _coded(raw: pl.Series, values: pl.Series, column_type: str) -> Parsed:

@@ -7,7 +7,7 @@ from datetime import date
 import dagster as dg
 
 from credit_pipeline.feeds.catalogue import Feed
-from credit_pipeline.feeds.ingest import read_ledger, reconcile
+from credit_pipeline.feeds.ledger import read_ledger, reconcile
 from credit_pipeline.settings import Settings
 
 

@@ -15,7 +15,42 @@ import polars as pl
 USCC_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 """31 characters; I, O, S, V and Z are left out because they look like 1, 0, 5, U and 2."""
 PROVINCES = frozenset(
-    "11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64 65 71 81 82".split()
+    [
+        "11",
+        "12",
+        "13",
+        "14",
+        "15",
+        "21",
+        "22",
+        "23",
+        "31",
+        "32",
+        "33",
+        "34",
+        "35",
+        "36",
+        "37",
+        "41",
+        "42",
+        "43",
+        "44",
+        "45",
+        "46",
+        "50",
+        "51",
+        "52",
+        "53",
+        "54",
+        "61",
+        "62",
+        "63",
+        "64",
+        "65",
+        "71",
+        "81",
+        "82",
+    ]
 )
 """First two digits of GB/T 2260 codes."""
 CONFUSABLE = ["0O", "1IL", "2Z", "5S", "8B"]
@@ -104,9 +139,13 @@ def _personal_id_shape(matrix: np.ndarray) -> np.ndarray:
     return known & (year >= 1900) & (year < 2100) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= last)
 
 
+_USCC_SHAPE = rf"^[{USCC_ALPHABET}]{{2}}[1-9][0-9]{{5}}[{USCC_ALPHABET}]{{10}}$"
+"""No region begins with 0; without that, eighteen zeros would pass both checks."""
+
+
 def is_uscc(values: pl.Series) -> pl.Series:
     """Whether each string is a USCC with both check digits right (upper case, no spaces)."""
-    return _checked(values, rf"^[{USCC_ALPHABET}]{{2}}[0-9]{{6}}[{USCC_ALPHABET}]{{10}}$", 18, _uscc_check)
+    return _checked(values, _USCC_SHAPE, 18, _uscc_check)
 
 
 def is_organisation_code(values: pl.Series) -> pl.Series:
@@ -181,7 +220,7 @@ def classify_uscc(values: pl.Series) -> pl.Series:
         .then(pl.lit("uscc_org_code"))
         .when(text.str.len_chars() != 18)
         .then(pl.lit("uscc_length"))
-        .when(~text.str.contains(rf"^[{USCC_ALPHABET}]{{2}}[0-9]{{6}}[{USCC_ALPHABET}]{{10}}$"))
+        .when(~text.str.contains(_USCC_SHAPE))
         .then(pl.lit("uscc_characters"))
         .otherwise(pl.lit("uscc_check_digit"))
     )

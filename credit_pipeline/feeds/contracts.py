@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from credit_pipeline.feeds import cells
-from credit_pipeline.feeds.catalogue import Column, Feed
+from credit_pipeline.feeds.catalogue import COMMON_COLUMNS, Column, Feed, get_feed, load_catalogue
 from credit_pipeline.feeds.cells import Parsed
 from credit_pipeline.feeds.lake_schema import open_ended_flag
 from credit_pipeline.feeds.numbers import amounts_in_text
@@ -43,6 +44,7 @@ _POLARS_TYPES: dict[str, type[pl.DataType]] = {
 }
 READING_THREADS = 2
 """Columns read at once; polars runs outside the interpreter lock, and string work is not split over cores."""
+_SAMPLE_ROWS = 10_000
 _TEST_NAME = (
     r"(?i)^测试$|^测试[0-9a-z一二三_\-]|^测试(?:企业|公司|单位|数据|有限|个体|账号|用户)"
     r"|测试(?:企业|单位|数据|账号|用户|专用)|^test(?:$|[\s_\-0-9])|^[0-9]+$|^123456"
@@ -53,7 +55,7 @@ _REVERSED = "__not_before__"
 
 @dataclass(frozen=True)
 class Checked:
-    """A batch after the contract; `row` numbers are positions in the batch."""
+    """A batch after the contract."""
 
     accepted: pl.DataFrame
     """The lake's value columns, then `source_row` and `extra`."""
@@ -61,8 +63,6 @@ class Checked:
     """row_number, column, rule, value, remedy, label, row_text: one entry per broken rule."""
     repairs: pl.DataFrame
     """row_number, column, rule, value, repaired: of accepted rows only."""
-    accepted_rows: pl.Series
-    """Positions of the accepted rows in the batch."""
     quarantined: int
     """Rows refused."""
 
@@ -82,7 +82,7 @@ class _Notes:
             self.violations.append(_violation(rows, column, rule.gather(rows), value.gather(rows)))
 
 
-def _constant(value: object, dtype: type[pl.DataType], length: int) -> pl.Series:
+def _constant(value: bool | None, dtype: type[pl.DataType], length: int) -> pl.Series:
     return pl.repeat(value, length, dtype=dtype, eager=True)
 
 
@@ -110,6 +110,7 @@ class Contract:
         self.regions = regions
         self.register = register
         self.schema: pa.DataFrameSchema = schema or build_schema(feed, as_of_date)
+        self.foreign_words = foreign_words(feed)
         names = [column.name for column in feed.columns]
         self.name_column = next((name for name in ("party_name", "enterprise_name") if name in names), None)
 
@@ -121,7 +122,7 @@ class Contract:
         self._repair_codes(frame, typed, notes)
         self._repair_units(frame, typed, notes)
         stored = pl.DataFrame(list(typed.values()))
-        foreign = self._foreign_rows(frame)
+        foreign = self._foreign_rows(frame, notes)
         violations = self._violations(frame, stored, notes, foreign)
         refused = violations["row"].unique().sort()
         accepted_rows = pl.int_range(frame.height, dtype=pl.UInt32, eager=True)
@@ -131,7 +132,6 @@ class Contract:
             accepted=self._accepted(frame, stored, accepted_rows),
             quarantine=self._quarantine(frame, rows, violations, refused),
             repairs=self._repairs(frame, stored, notes, accepted_rows),
-            accepted_rows=accepted_rows,
             quarantined=len(refused),
         )
 
@@ -287,29 +287,42 @@ class Contract:
                 flags = _constant(False, pl.Boolean, frame.height).scatter(hits, True)
                 notes.repairs.append((column.name, "unit_mismatch", flags))
 
-    def _foreign_rows(self, frame: pl.DataFrame) -> pl.Series:
-        """Rows with a value under another feed's header that lack a required one of this feed."""
-        if "foreign" not in frame.columns:
-            return pl.Series([], dtype=pl.UInt32)
-        required = [column.name for column in self.feed.stored_columns if column.required]
-        lacking = pl.any_horizontal(pl.col(name).is_null() for name in required)
-        return frame.select(
-            (pl.col("foreign").is_not_null() & lacking).arg_true().cast(pl.UInt32)
-        ).to_series()
+    def _foreign_rows(self, frame: pl.DataFrame, notes: _Notes) -> pl.DataFrame:
+        """(row, value) of rows that belong to another feed, by either of two signs.
+
+        A value under another feed's header while a required one is missing; or a category that only another feed
+        knows (普通 in penalties) beside a text that names that feed's subject (许可).
+        """
+        found = [pl.DataFrame(schema={"row": pl.UInt32, "value": pl.String})]
+        if "foreign" in frame.columns:
+            required = [column.name for column in self.feed.stored_columns if column.required]
+            lacking = pl.any_horizontal(pl.col(name).is_null() for name in required)
+            rows = frame.select((pl.col("foreign").is_not_null() & lacking).arg_true().cast(pl.UInt32)).to_series()
+            found.append(pl.DataFrame({"row": rows, "value": frame["foreign"].gather(rows)}))
+        texts = [
+            column.name
+            for column in self.feed.stored_columns
+            if column.type in ("text", "document_no") and column.name in frame.columns
+        ]
+        for violation in notes.violations:
+            unknown = violation.filter(pl.col("rule") == "code_unknown")
+            for words, subject in self.foreign_words if unknown.height and texts else ():
+                strange = unknown.filter(pl.Series([cells.plain_word(value) in words for value in unknown["value"]]))
+                named = frame.select(texts)[strange["row"]].select(
+                    pl.any_horizontal(pl.col(name).str.contains(subject, literal=True) for name in texts)
+                )
+                found.append(strange.filter(named.to_series().fill_null(value=False)).select("row", "value"))
+        return pl.concat(found).unique("row", keep="first", maintain_order=True)
 
     def _violations(
-        self, frame: pl.DataFrame, stored: pl.DataFrame, notes: _Notes, foreign: pl.Series
+        self, frame: pl.DataFrame, stored: pl.DataFrame, notes: _Notes, foreign: pl.DataFrame
     ) -> pl.DataFrame:
         """All broken rules: (row, column, rule, value), sorted; an unreadable cell is not also missing."""
         found = list(notes.violations)
         unreadable = pl.concat(found).select("row", "column") if found else None
-        for column, rule, rows in self._schema_failures(stored):
-            value = (
-                frame[column].gather(rows)
-                if column in frame.columns
-                else _constant(None, pl.String, len(rows))
-            )
-            violation = _violation(rows, column, rule, value)
+        for name, rule, rows in self._schema_failures(stored):
+            value = frame[name].gather(rows) if name in frame.columns else _constant(None, pl.String, len(rows))
+            violation = _violation(rows, name, rule, value)
             if rule == "required_missing" and unreadable is not None:
                 violation = violation.join(
                     unreadable, on=["row", "column"], how="anti", maintain_order="left"
@@ -322,9 +335,8 @@ class Contract:
                 if len(rows):
                     found.append(_violation(rows, column.name, "test_row", frame[column.name].gather(rows)))
         if len(foreign):
-            value = frame["foreign"].gather(foreign)
-            found = [item.filter(~item["row"].is_in(foreign.implode())) for item in found]
-            found.append(_violation(foreign, "", "foreign_row", value))
+            found = [item.join(foreign, on="row", how="anti", maintain_order="left") for item in found]
+            found.append(_violation(foreign["row"], "", "foreign_row", foreign["value"]))
         empty = pl.DataFrame(
             schema={"row": pl.UInt32, "column": pl.String, "rule": pl.String, "value": pl.String}
         )
@@ -439,16 +451,44 @@ class Contract:
         )
 
 
+@cache
+def _category_words(feed_name: str) -> frozenset[str]:
+    columns = [column for column in get_feed(feed_name).columns if column.type in ("category", "categories")]
+    common = {column.name for column in COMMON_COLUMNS}
+    return frozenset(
+        cells.plain_word(item)
+        for column in columns
+        if column.name not in common
+        for code, words in column.codes.items()
+        for item in (code, *words)
+        if not item.isdigit()
+    )
+
+
+def foreign_words(feed: Feed) -> list[tuple[frozenset[str], str]]:
+    """For each feed that the feed's foreign headers point to: category words only it has, and its subject."""
+    others = []
+    for other in load_catalogue().values():
+        headers = {header for column in other.columns for header in column.source_names}
+        if other.name != feed.name and headers & set(feed.foreign_headers):
+            words = _category_words(other.name) - _category_words(feed.name)
+            others.append((words, other.label.removeprefix("行政")))
+    return others
+
+
 def _distinct(raw: pl.Series) -> tuple[pl.Series, pl.Series]:
     """The texts to read and the place of each row among them (null for null).
 
     Where most texts differ, finding the equal ones costs more than reading them twice.
     """
-    if raw.n_unique() * 2 > len(raw):
+    sample = raw.head(_SAMPLE_ROWS)
+    distinct = None
+    if len(raw) < _SAMPLE_ROWS or sample.n_unique() * 2 <= len(sample):
+        distinct = raw.drop_nulls().unique(maintain_order=True)
+    if distinct is None or len(distinct) * 2 > len(raw):
         filled = raw.is_not_null()
         places = filled.cast(pl.UInt32).cum_sum() - 1
         return raw.filter(filled), pl.select(pl.when(filled).then(places)).to_series()
-    distinct = raw.drop_nulls().unique(maintain_order=True)
     places = (
         raw.to_frame("text")
         .join(distinct.to_frame("text").with_row_index("place"), on="text", how="left", maintain_order="left")
@@ -496,7 +536,7 @@ def build_schema(feed: Feed, as_of_date: date) -> pa.DataFrameSchema:
 
     columns = {}
     for column in feed.stored_columns:
-        checks = []
+        checks: list[pa.Check] = []
         if column.type == "category":
             checks.append(pa.Check.isin(sorted(column.codes), name="code_unknown"))
         if column.type in ("text", "name", "code", "reg_no", "document_no"):

@@ -1,8 +1,6 @@
 """The jobs and the daily schedule. They stand in the first stage because its sensor starts them; assets are
 selected by group, so no later stage is imported."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from credit_pipeline.orchestration import OFFICE, daily_partitions

@@ -120,7 +120,7 @@ def ensure_schema_files(settings: Settings) -> None:
             if path.exists() and pq.read_schema(path).equals(schema):
                 continue
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            temporary = path.with_name("tmp-schema")
+            temporary = path.with_name("schema.parquet.tmp")
             pq.write_table(schema.empty_table(), temporary, **PARQUET_OPTIONS)
             temporary.chmod(0o600)
             temporary.replace(path)

@@ -25,7 +25,7 @@ from credit_pipeline.feeds.decoding import UTF16_BOMS, Line, guess_codec, text_l
 from credit_pipeline.feeds.headers import SEARCHED_ROWS, HeaderMap, find_layout, match_count, match_headers
 from credit_pipeline.feeds.reading import BATCH_ROWS, BadRows, RefusedFile, Rows, Table, arrange, bad_rows
 
-CHUNK_BYTES = 48 << 20
+CHUNK_BYTES = 64 << 20
 """Piece of the file handled at once: about 100,000 rows of penalties."""
 _JOIN_LINES, _JOIN_CHARACTERS = 1000, 1 << 20
 """A quoted cell that runs on longer is taken for an unclosed quote."""

@@ -165,9 +165,11 @@ def _sheet_parts(
         for column, top in fills.get(index, {}).items():
             if column < width and not cells[column]:
                 cells[column] = shown_above.get((top, column), "")
-        if not any(cell.strip() for cell in cells):
-            table.layout_rows += 1
-        elif is_footer(cells, width) or [label(cell) for cell in cells] == labels:
+        if (
+            not any(cell.strip() for cell in cells)
+            or is_footer(cells, width)
+            or [label(cell) for cell in cells] == labels
+        ):
             table.layout_rows += 1
         else:
             numbers.append(index + 1)

@@ -1,7 +1,5 @@
 """The sensor that starts the daily job when files arrive in landing."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from datetime import datetime

@@ -3,8 +3,6 @@
 Scores and grades themselves are dbt models (`grading/enterprise_scores`, `grading/enterprise_grades`).
 """
 
-from __future__ import annotations
-
 import dagster as dg
 import polars as pl
 

@@ -1,7 +1,5 @@
 """Dagster assets of stage 4 that Python makes: the draw and its inspectors. Frame and quotas are dbt models."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from credit_pipeline.inspection.rounds import assign_inspectors, draw_due_round

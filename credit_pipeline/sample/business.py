@@ -1,4 +1,4 @@
-"""The register and what enterprises report themselves: registrations, changes, annual reports, related parties.
+"""The register and what enterprises report: registrations, changes, annual reports, related parties.
 
 Here: four feeds. Not here: who exists (city).
 """
@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from credit_pipeline.sample.city import STATUSES, City
+from credit_pipeline.sample.codes import make_person_ids
 from credit_pipeline.sample.events import frame, party, region_codes, some, text, with_reported, years_part
 from credit_pipeline.sample.names import addresses, joined, person_names, where
 from credit_pipeline.sample.streams import NO_DAY, Floats, Ints, Window, dates, day_number, sigmoid
@@ -32,7 +33,9 @@ def registrations(city: City, rng: np.random.Generator, window: Window) -> pl.Da
     revoked_day = np.where(city.status == 2, np.maximum(city.ended - 120, city.established), city.ended)
     approved = np.maximum(city.established, np.where(city.renamed == NO_DAY, city.established, city.renamed))
     has_term = rng.random(rows) < 0.6
-    township = words([*regions().townships, ""], np.where(city.township >= 0, city.township, len(regions().townships)))
+    township = words(
+        [*regions().townships, ""], np.where(city.township >= 0, city.township, len(regions().townships))
+    )
     trade = industries()
     unit = [units().name[i] for i in units().in_charge("market_supervision")]
     data = frame(
@@ -45,6 +48,7 @@ def registrations(city: City, rng: np.random.Generator, window: Window) -> pl.Da
             "enterprise_type": city.type_code,
             "status": status,
             "legal_representative": city.legal_rep,
+            "legal_representative_id": make_person_ids(rng.integers(-3_000, 11_000, rows)),
             "contact_phone": city.phone,
             "registered_capital_fen": pl.Series(city.capital_fen),
             "currency": "CNY",
@@ -62,7 +66,9 @@ def registrations(city: City, rng: np.random.Generator, window: Window) -> pl.Da
             "industry_section": words(trade.section, city.industry),
             "industry_code": words(trade.code, city.industry),
             "business_scope": joined(
-                "一般项目：", words(trade.scope, city.industry), "（除依法须经批准的项目外，凭营业执照依法自主开展经营活动）"
+                "一般项目：",
+                words(trade.scope, city.industry),
+                "（除依法须经批准的项目外，凭营业执照依法自主开展经营活动）",
             ),
             "registration_authority": words(unit, city.region),
         },
@@ -73,7 +79,11 @@ def registrations(city: City, rng: np.random.Generator, window: Window) -> pl.Da
 def registration_changes(city: City, rng: np.random.Generator, window: Window) -> pl.DataFrame:
     """The change log; every renaming is in it, and risky firms change more."""
     firm, day = city.draw(rng, 0.13, 0.35, window)
-    renamed = np.flatnonzero((city.renamed >= window.start) & (city.renamed <= window.end)) if window.is_history else np.arange(0)
+    renamed = (
+        np.flatnonzero((city.renamed >= window.start) & (city.renamed <= window.end))
+        if window.is_history
+        else np.arange(0)
+    )
     is_name = np.repeat([False, True], [len(firm), len(renamed)])
     firm, day = np.concatenate([firm, renamed]), np.concatenate([day, city.renamed[renamed]])
     order = np.lexsort((firm, day))
@@ -114,18 +124,26 @@ def registration_changes(city: City, rng: np.random.Generator, window: Window) -
 
 
 def operations(city: City, rng: np.random.Generator, window: Window) -> pl.DataFrame:
-    """Annual reports of 2023 to 2025, filed from January to June of the next year or late; risky firms leave gaps."""
+    """Annual reports of 2023 to 2025, filed from January to June of the next year or late; risky firms
+    leave gaps."""
     parts = []
     for position, year in enumerate(_REPORT_YEARS):
         due = day_number(date(year + 1, 6, 30))
-        alive = city.alive(slice(None), due) & (city.established < day_number(date(year, 12, 31))) & ~city.is_branch
+        alive = (
+            city.alive(slice(None), due)
+            & (city.established < day_number(date(year, 12, 31)))
+            & ~city.is_branch
+        )
         filed = alive & city.filed[:, position]
         late = alive & ~city.filed[:, position] & (rng.random(len(city)) < 0.35)
         day = due - np.minimum(rng.geometric(0.02, len(city)), 180)
         day = np.where(late, due + rng.integers(1, 300, len(city)), day)
         if not window.is_history:
             late = alive & ~city.filed[:, position] & (rng.random(len(city)) < 0.04)
-            filed, day = np.zeros(len(city), dtype=bool), rng.integers(window.start, window.end + 1, len(city))
+            filed, day = (
+                np.zeros(len(city), dtype=bool),
+                rng.integers(window.start, window.end + 1, len(city)),
+            )
         firm = np.flatnonzero((filed | late) & (day <= window.end))
         parts.append((firm, day[firm], np.full(len(firm), year)))
     firm, day, year_of = (np.concatenate([part[i] for part in parts]) for i in range(3))
@@ -160,7 +178,7 @@ def _accounts(city: City, rng: np.random.Generator, firm: Ints, at: Ints) -> dic
         return np.round(yuan / 100).astype(np.int64) * 10_000
 
     assets = city.capital_fen[firm] / 100 * np.exp(rng.normal(0.2, 0.7, rows))
-    ratio = np.clip(sigmoid(-0.2 + 0.45 * risk + rng.normal(0, 0.7, rows)) * 1.25, 0.02, 1.8)
+    ratio = np.clip(sigmoid(-0.2 + 0.5 * risk + rng.normal(0, 0.7, rows)) * 1.25, 0.02, 1.8)
     revenue = assets * np.exp(rng.normal(-0.3, 0.9, rows))
     margin = 0.06 - 0.05 * risk + rng.normal(0, 0.1, rows)
     profit = revenue * np.clip(margin, -0.8, 0.5)
@@ -193,7 +211,9 @@ def related_parties(city: City, rng: np.random.Generator, window: Window) -> pl.
     kinds = ["legal_representative", "shareholder", "shareholder", "same_address", "guarantor"]
     kind = np.repeat(np.arange(5), [rows, len(holders), len(child), len(neighbour), len(backed)])
     is_person = kind < 2
-    share = np.where(kind == 1, choose_index(5, rng, len(firm)) * 20.0 + 20.0, rng.integers(10, 100, len(firm)) * 1.0)
+    share = np.where(
+        kind == 1, choose_index(5, rng, len(firm)) * 20.0 + 20.0, rng.integers(10, 100, len(firm)) * 1.0
+    )
     since = np.maximum(city.established[firm], city.established[other])
     since = np.minimum(np.where(kind == 4, since + rng.integers(30, 2_000, len(firm)), since), window.end)
     table = frame(
@@ -210,4 +230,3 @@ def related_parties(city: City, rng: np.random.Generator, window: Window) -> pl.
     )
     part = text(np.arange(len(firm)) // 250_000, 2)
     return with_reported(table, window, rng, firm, since, part)
-

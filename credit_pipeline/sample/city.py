@@ -3,9 +3,9 @@
 Here: who exists, since when, in which trade, place and group, and how risky; drawing events from that risk.
 Not here: what the events say (modules of the feeds), how offices write them (offices, render, dirt).
 
-The latent risk of an enterprise is standard normal over the city: trade, age, size and the group of related parties
-explain about a quarter of it, the rest is its own. It swings slowly (period 80 months), so that the past tells of the
-future, but not all. Every feed is drawn from it.
+The latent risk of an enterprise is standard normal over the city: trade, age, size and the group of
+related parties explain about a quarter of it, the rest is its own. It swings slowly (period 80 months),
+so that the past tells of the future, but not all. Every feed is drawn from it.
 """
 
 from __future__ import annotations
@@ -81,6 +81,8 @@ class City:
     sine: Floats
     filed: Bools
     """n × 3: annual report of 2023, 2024, 2025 filed by the end of June of the next year."""
+    in_register: Bools
+    """Whether the register's row of the firm was sent clean, so that a reader can look the firm up."""
 
     def __len__(self) -> int:
         return len(self.head)
@@ -104,7 +106,9 @@ class City:
         """
         swing = np.hypot(self.cosine, self.sine)
         spread = beta**2 * (1 + _SWING**2) / 2
-        ceiling = per_year * window.years * np.exp(np.minimum(beta * self.risk + abs(beta) * swing, 4.5) - spread)
+        ceiling = (
+            per_year * window.years * np.exp(np.minimum(beta * self.risk + abs(beta) * swing, 4.5) - spread)
+        )
         if weight is not None:
             ceiling = ceiling * weight
         firm = np.repeat(np.arange(len(self)), rng.poisson(ceiling))
@@ -154,7 +158,9 @@ def build_city(enterprises: int, seed: int, day: int = 1) -> City:
     risk = _latent(rng, established, end, trades.risk[industry], log_capital, group)
     swing = rng.normal(0, _SWING, (2, rows))
     status, ended = _endings(rng, risk, established, end, day)
-    issuing = words([*regions().code, "411300"], np.where(rng.random(rows) < 0.25, len(regions().code), region))
+    issuing = words(
+        [*regions().code, "411300"], np.where(rng.random(rows) < 0.25, len(regions().code), region)
+    )
     code = np.array([int(c) for c in regions().code], dtype=np.int64)[region]
     uscc = make_usccs(head, issuing.cast(pl.Int64).to_numpy(), serial, established >= _LETTERED_SINCE)
     name = enterprise_names(rng, head, region, industry, form)
@@ -196,6 +202,7 @@ def build_city(enterprises: int, seed: int, day: int = 1) -> City:
         cosine=swing[0],
         sine=swing[1],
         filed=rng.random((rows, 3)) > sigmoid(-3.4 + 1.0 * risk)[:, None],
+        in_register=np.ones(rows, dtype=bool),
     )
 
 
@@ -221,7 +228,8 @@ def _nice(wan_yuan: Floats) -> Ints:
 
 
 def _groups(rng: np.random.Generator, rows: int) -> tuple[Ints, Ints]:
-    """Groups of two to six related enterprises, about a quarter of all: number of the group (-1: none), its first."""
+    """Groups of two to six related enterprises, about a quarter of all: number of the group (-1: none),
+    its first."""
     order = rng.permutation(rows)
     members = order[: int(rows * 0.26)]
     sizes = rng.integers(2, 7, len(members) // 2 + 1)

@@ -1,7 +1,8 @@
 """Codes with check digits, made for whole arrays at once.
 
-Here: unified social credit codes (GB 32100-2015), 15-digit registration numbers (ISO 7064 MOD 11,10), check characters
-of personal numbers (GB 11643), pseudonyms. Not here: checking what a source sent (feeds).
+Here: unified social credit codes (GB 32100-2015), 15-digit registration numbers (ISO 7064 MOD 11,10),
+check characters of personal numbers (GB 11643), pseudonyms.
+Not here: checking what a source sent (feeds).
 """
 
 from __future__ import annotations
@@ -93,9 +94,16 @@ def make_pseudonyms(prefix: str, numbers: Ints) -> pl.Series:
 
 
 def make_person_ids(birth_day: Ints) -> pl.Series:
-    """18-digit numbers that pass the check of GB 11643 and belong to nobody: their serial 000 is never issued."""
-    born = np.datetime_as_string(birth_day.astype("datetime64[D]"), unit="D")
-    compact = np.char.replace(born, "-", "").astype(np.int64)
+    """18-digit numbers that pass the check of GB 11643 and belong to nobody: their serial 000 is never
+    issued."""
+    born = birth_day.astype("datetime64[D]")
+    months = born.astype("datetime64[M]")
+    day_of_month = (born - months).astype(np.int64) + 1
+    compact = (
+        (months.astype(np.int64) // 12 + 1970) * 10_000
+        + (months.astype(np.int64) % 12 + 1) * 100
+        + day_of_month
+    )
     matrix = np.empty((len(birth_day), 18), dtype=np.uint8)
     matrix[:, 0:6] = np.frombuffer(b"411300", dtype=np.uint8)
     matrix[:, 6:14] = digits(compact, 8)

@@ -1,4 +1,4 @@
-"""Deliveries after the go-live load: new and changed registrations, a snapshot with silent deletions, withdrawals.
+"""Deliveries after the go-live load: new and changed registrations, snapshots, withdrawals.
 
 Here: what day 2 and later bring besides ordinary new events (those come from the feeds' own functions).
 Not here: writing (generator).
@@ -18,6 +18,8 @@ from credit_pipeline.sample.streams import Window, dates, history, stream
 SNAPSHOT_REGION = "411372"
 """The zone that sends its whole register every day."""
 CITY_PART = "411300"
+"""Increments come from the city's office, not from each county."""
+WITHDRAWING_FEEDS = ("penalties", "licences")
 REGIONAL_FEEDS = ("registrations", "licences", "penalties", "abnormal_listings")
 _NEW_SHARE, _CHANGED_SHARE, _DELETED_SHARE = 0.001, 0.004, 0.003
 
@@ -59,7 +61,9 @@ def changed(city: City, seed: int, window: Window) -> tuple[pl.DataFrame, pl.Dat
     today = dates(day)
     after = before.with_columns(
         address=pl.when(moved).then(fresh["address"]).otherwise("address"),
-        legal_representative=pl.when(led).then(fresh["legal_representative"]).otherwise("legal_representative"),
+        legal_representative=pl.when(led)
+        .then(fresh["legal_representative"])
+        .otherwise("legal_representative"),
         registered_capital_fen=pl.when(funded).then(fresh["capital"]).otherwise("registered_capital_fen"),
         status=pl.when(ended).then(pl.lit("cancelled")).otherwise("status"),
         cancelled_date=pl.when(ended).then(today).otherwise("cancelled_date"),
@@ -80,12 +84,36 @@ def changed(city: City, seed: int, window: Window) -> tuple[pl.DataFrame, pl.Dat
             "sequence": text(np.full(rows, window.day * 10 + 9)).cast(pl.Int64),
         },
     ).with_columns(
-        changed_field=pl.when(moved).then(pl.lit("address")).when(led).then(pl.lit("legal_representative")).otherwise(pl.lit("capital")),
-        old_value=pl.when(moved).then("old_value").when(led).then(before["legal_representative"]).otherwise(old_capital),
-        new_value=pl.when(moved).then("new_value").when(led).then(after["legal_representative"]).otherwise(new_capital),
+        changed_field=pl.when(moved)
+        .then(pl.lit("address"))
+        .when(led)
+        .then(pl.lit("legal_representative"))
+        .otherwise(pl.lit("capital")),
+        old_value=pl.when(moved)
+        .then("old_value")
+        .when(led)
+        .then(before["legal_representative"])
+        .otherwise(old_capital),
+        new_value=pl.when(moved)
+        .then("new_value")
+        .when(led)
+        .then(after["legal_representative"])
+        .otherwise(new_capital),
     )
     log = with_reported(log, window, rng, firm, day, years_part(day))
     return after, log.filter(~ended)
+
+
+def new_rows(newcomers: City, seed: int) -> pl.DataFrame:
+    """Register rows of the newly registered, without the zone that sends snapshots."""
+    rows = register_of(newcomers, seed).filter(pl.col("region") != SNAPSHOT_REGION)
+    return of_no_known_firm(rows).with_columns(_part=pl.lit(CITY_PART))
+
+
+def of_no_known_firm(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of newcomers, whose positions mean nothing in the city of day 1: dirt takes them for its first
+    firm."""
+    return rows.with_columns(_firm=pl.lit(0, dtype=pl.Int64))
 
 
 def snapshot(city: City, newcomers: list[City], seed: int, window: Window) -> tuple[pl.DataFrame, list[str]]:
@@ -94,7 +122,9 @@ def snapshot(city: City, newcomers: list[City], seed: int, window: Window) -> tu
     rows = pl.concat([part.filter(pl.col("region") == SNAPSHOT_REGION) for part in parts])
     old = int((parts[0]["region"] == SNAPSHOT_REGION).sum())
     per_day = max(1, round(old * _DELETED_SHARE)) if old > 1 else 0
-    lost = stream(seed, "silent_deletion", 0).permutation(old)[: min(per_day * (window.day - 1), old - 1 if old else 0)]
+    lost = stream(seed, "silent_deletion", 0).permutation(old)[
+        : min(per_day * (window.day - 1), old - 1 if old else 0)
+    ]
     kept = np.setdiff1d(np.arange(len(rows)), lost)
     return rows[kept], sorted(rows["uscc"].gather(np.sort(lost)).to_list())
 

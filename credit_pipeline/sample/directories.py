@@ -8,17 +8,29 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from credit_pipeline.sample.city import City
 from credit_pipeline.sample.events import frame, text
 from credit_pipeline.sample.names import joined, person_names, phones, where
 from credit_pipeline.sample.streams import NO_DAY, Window, dates
 from credit_pipeline.sample.tables import choose, units, vocabulary, words
 
 _PER_UNIT = 12
-_SKILLS = ["食品", "药品", "特种设备", "产品质量", "广告", "价格", "安全生产", "环境保护", "建筑", "消防", "卫生", "综合"]
+_SKILLS = [
+    "食品",
+    "药品",
+    "特种设备",
+    "产品质量",
+    "广告",
+    "价格",
+    "安全生产",
+    "环境保护",
+    "建筑",
+    "消防",
+    "卫生",
+    "综合",
+]
 
 
-def inspectors(city: City, rng: np.random.Generator, window: Window) -> pl.DataFrame:
+def inspectors(rng: np.random.Generator, window: Window) -> pl.DataFrame:
     """About twelve inspectors for each unit; one certificate in sixteen has expired, some are on leave."""
     count = rng.integers(_PER_UNIT - 2, _PER_UNIT + 3, len(units().unit_id))
     unit = np.repeat(np.arange(len(count)), count)
@@ -37,7 +49,9 @@ def inspectors(city: City, rng: np.random.Generator, window: Window) -> pl.DataF
             "inspector_name": person_names(rng, rows),
             "unit_id": unit_id,
             "unit_name": words(units().name, unit),
-            "certificate_no": joined("豫R", text(np.arange(rows) * 7_919 % 900_000 + 100_000), text(number, 2)),
+            "certificate_no": joined(
+                "豫R", text(np.arange(rows) * 7_919 % 900_000 + 100_000), text(number, 2)
+            ),
             "certificate_valid_to": dates(valid),
             "skills": joined(choose(_SKILLS, rng, rows), other),
             "region": words(units().region, unit),
@@ -50,7 +64,7 @@ def inspectors(city: City, rng: np.random.Generator, window: Window) -> pl.DataF
     return _steered(data)
 
 
-def inspection_items(city: City, rng: np.random.Generator, window: Window) -> pl.DataFrame:
+def inspection_items() -> pl.DataFrame:
     """The list of items with legal basis, line, kind and whether safety is concerned."""
     table = vocabulary()["inspection_items"]
     rows = len(table)

@@ -3,8 +3,8 @@
 Here: the deck of kinds, one kind to a row, extra rows (duplicates, versions, withdrawals), final row numbers.
 Not here: what each kind does to a row (dirt_codes, dirt_values, dirt_rows).
 
-A feed's deck first holds every kind that suits it once, then random ones: small samples show as many kinds as they
-have dirty rows. A kind that no row of a file suits goes to the feed's next file.
+A feed's deck first holds every kind that suits it once, then random ones: small samples show as many
+kinds as they have dirty rows. A kind that no row of a file suits goes to the feed's next file.
 """
 
 from __future__ import annotations
@@ -18,28 +18,25 @@ import numpy as np
 import polars as pl
 
 from credit_pipeline.feeds.catalogue import Column, Feed
+from credit_pipeline.sample.answer_key import Entry, Outcome
 from credit_pipeline.sample.city import City
-from credit_pipeline.sample.offices import Office
+from credit_pipeline.sample.office import Office
 from credit_pipeline.sample.streams import Ints
 
-Outcome = Literal["repaired", "accepted", "duplicate", "quarantined", "file"]
 Place = Literal["here", "before", "after", "end"]
 _TRIES = 25
 _BLOCK = 400
+_RARE_WEIGHT = 4.0
 _TYPED = ("date", "money", "integer", "decimal", "boolean")
 """Types that Parquet files hold as such, so that no wrong text can stand there."""
-
-KEY_COLUMNS = [
-    "feed", "file", "sheet", "row_number", "column", "kind", "outcome", "rule", "expected_value", "note",
-]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Mutation:
     """What a kind does to one row.
 
-    `place` other than `here` leaves the row as it is and adds a changed copy before it, after it or at the end of the
-    file. `damage` is done to the line of a CSV file: one field too many or two too few.
+    `place` other than `here` leaves the row as it is and adds a changed copy before it, after it or at
+    the end of the file. `damage` is done to the line of a CSV file: one field too many or two too few.
     """
 
     column: str
@@ -99,7 +96,9 @@ class Kind:
     """Which enterprises suit; others are not tried."""
 
     def suits(self, feed: Feed, office: Office) -> bool:
-        return (not self.feeds or feed.name in self.feeds) and (not self.formats or office.format in self.formats)
+        return (not self.feeds or feed.name in self.feeds) and (
+            not self.formats or office.format in self.formats
+        )
 
 
 @dataclass
@@ -108,7 +107,7 @@ class SpoiltFile:
 
     rows: pl.DataFrame
     broken_lines: dict[int, str]
-    key: pl.DataFrame
+    entries: list[Entry]
     clean: Ints
 
 
@@ -126,8 +125,9 @@ class Deck:
     @classmethod
     def of(cls, feed: Feed, kinds: list[Kind], rng: np.random.Generator, share: float) -> Deck:
         usable = [kind for kind in kinds if not kind.feeds or feed.name in kind.feeds]
-        order = rng.permutation(len(usable))
-        return cls(usable, rng, share, [usable[i] for i in order])
+        order = [usable[i] for i in rng.permutation(len(usable))]
+        # What only this feed can show comes first, so that few dirty rows are enough to show it.
+        return cls(usable, rng, share, sorted(order, key=lambda kind: not kind.feeds))
 
     def take(self, feed: Feed, office: Office, rows: int) -> list[Kind]:
         """The kinds for a file of so many rows: the share of all rows so far, rounded."""
@@ -137,8 +137,12 @@ class Deck:
         fit = [kind for kind in self.waiting if kind.suits(feed, office)][:wanted]
         self.waiting = [kind for kind in self.waiting if kind not in fit]
         pool = [kind for kind in self.kinds if kind.suits(feed, office)]
-        more = self.rng.integers(0, max(len(pool), 1), max(wanted - len(fit), 0))
-        return fit + [pool[i] for i in more if pool]
+        if not pool:
+            return []
+        # Kinds that only few feeds can have come more often there.
+        shares = np.array([_RARE_WEIGHT if kind.feeds else 1.0 for kind in pool])
+        more = self.rng.choice(len(pool), max(wanted - len(fit), 0), p=shares / shares.sum())
+        return fit + [pool[i] for i in more]
 
     def give_back(self, kind: Kind) -> None:
         if kind not in self.waiting:
@@ -148,7 +152,8 @@ class Deck:
 def spoil(
     feed: Feed, office: Office, rows: pl.DataFrame, firms: Ints, city: City, as_of: int, deck: Deck
 ) -> SpoiltFile:
-    """Spoil the deck's share of a rendered file; rows keep their order, extra rows come in between or at the end."""
+    """Spoil the deck's share of a rendered file; rows keep their order, extra rows come in between or at
+    the end."""
     count = len(rows)
     kinds = deck.take(feed, office, count)
     order = deck.rng.permutation(count)
@@ -160,7 +165,7 @@ def spoil(
             deck.give_back(kind)
         else:
             hits.append((found[0], kind, found[1]))
-    return _assemble(feed, office, rows, hits)
+    return _assemble(office, rows, hits)
 
 
 class _Candidates:
@@ -210,9 +215,7 @@ class _Candidates:
         return None
 
 
-def _assemble(
-    feed: Feed, office: Office, rows: pl.DataFrame, hits: list[tuple[int, Kind, Mutation]]
-) -> SpoiltFile:
+def _assemble(office: Office, rows: pl.DataFrame, hits: list[tuple[int, Kind, Mutation]]) -> SpoiltFile:
     count = len(rows)
     changed: dict[str, tuple[list[int], list[str | None]]] = {}
     extra: list[dict[str, Any]] = []
@@ -227,7 +230,9 @@ def _assemble(
             spots.append(float(position))
             continue
         extra.append(rows.row(position, named=True) | mutation.changes)
-        spots.append({"before": position - 0.5, "after": position + 0.5, "end": count + len(extra)}[mutation.place])
+        spots.append(
+            {"before": position - 0.5, "after": position + 0.5, "end": count + len(extra)}[mutation.place]
+        )
         extra_order.append(spots[-1])
     for name, (places, values) in changed.items():
         series = rows[name].scatter(places, pl.Series(values, dtype=rows.schema[name]))
@@ -239,31 +244,20 @@ def _assemble(
         sorting = np.argsort(order, kind="stable")
         rows, order = rows[sorting], order[sorting]
     final = np.searchsorted(order, np.array(spots)) if spots else np.arange(0)
-    broken = {int(at): hit[2].damage for at, hit in zip(final, hits, strict=True) if hit[2].damage}
-    key = pl.DataFrame(
-        {
-            "sheet": [office.layout.sheet if office.layout else ""] * len(hits),
-            "row_number": [office.row_number(int(at)) for at in final],
-            "column": [hit[2].column for hit in hits],
-            "kind": [hit[1].name for hit in hits],
-            "outcome": [hit[1].outcome for hit in hits],
-            "rule": [hit[1].rule for hit in hits],
-            "expected_value": [hit[2].expected for hit in hits],
-            "note": [hit[2].note for hit in hits],
-        },
-        schema={name: pl.Int64 if name == "row_number" else pl.String for name in KEY_COLUMNS[2:]},
-    ).sort("row_number", "kind")
-    touched = np.array([hit[0] for hit in hits], dtype=np.int64)
-    return SpoiltFile(rows, broken, key, np.setdiff1d(np.arange(count), touched))
-
-
-def file_key(office: Office) -> pl.DataFrame:
-    """Answer-key rows for what is peculiar to the whole file."""
-    sheet = office.layout.sheet if office.layout else ""
-    rows = [
-        {"sheet": sheet, "row_number": None, "column": "", "kind": kind, "outcome": "file", "rule": kind, "expected_value": "", "note": note}
-        for kind, note in office.traits
+    broken: dict[int, str] = {
+        int(at): hit[2].damage for at, hit in zip(final, hits, strict=True) if hit[2].damage
+    }
+    entries = [
+        Entry(
+            kind.name,
+            kind.outcome,
+            kind.rule,
+            row_number=office.row_number(int(at)),
+            column=mutation.column,
+            expected_value=mutation.expected,
+            note=mutation.note,
+        )
+        for at, (_, kind, mutation) in zip(final, hits, strict=True)
     ]
-    return pl.DataFrame(
-        rows, schema={name: pl.Int64 if name == "row_number" else pl.String for name in KEY_COLUMNS[2:]}
-    )
+    touched = np.array([hit[0] for hit in hits], dtype=np.int64)
+    return SpoiltFile(rows, broken, entries, np.setdiff1d(np.arange(count), touched))

@@ -6,12 +6,14 @@ Here: kinds that spoil a code or a name. Not here: dates and numbers (dirt_value
 from __future__ import annotations
 
 import numpy as np
-import polars as pl
 
+from credit_pipeline.sample.city import City
 from credit_pipeline.sample.codes import ALPHABET, make_person_ids, passes_uscc_check
 from credit_pipeline.sample.dirt import Case, Kind, Mutation
+from credit_pipeline.sample.streams import Bools, Ints
 
 _FULL_WIDTH = str.maketrans({chr(code): chr(code + 0xFEE0) for code in range(0x21, 0x7F)})
+_LOOK_ALIKE = "01258BL"
 _PLACEHOLDERS = ["00000000000000000X", "000000000000000000"]
 
 
@@ -26,7 +28,11 @@ def _spoilt_uscc(case: Case, value: str | None, note: str = "") -> Mutation | No
 
 def _repairable_uscc(case: Case, value: str) -> Mutation | None:
     uscc = _uscc(case)
-    return None if uscc is None or value == uscc else Mutation("uscc", {"uscc": value}, expected=uscc, note=value)
+    return (
+        None
+        if uscc is None or value == uscc
+        else Mutation("uscc", {"uscc": value}, expected=uscc, note=value)
+    )
 
 
 def _length(case: Case) -> Mutation | None:
@@ -41,15 +47,15 @@ def _characters(case: Case) -> Mutation | None:
     if uscc is None:
         return None
     place = int(case.rng.integers(9, 17))
-    return _spoilt_uscc(case, uscc[:place] + case.pick(["V", "Z", "?", "中"]) + uscc[place + 1 :])
+    return _spoilt_uscc(case, uscc[:place] + case.pick(["V", "?", "#", "中"]) + uscc[place + 1 :])
 
 
 def _check_digit(case: Case) -> Mutation | None:
     uscc = _uscc(case)
     if uscc is None:
         return None
-    # Another last character fails for certain; no character that could be a confused one.
-    other = [c for c in ALPHABET if c != uscc[-1] and c not in "01"]
+    # Another last character fails for certain; none that could be a misread one.
+    other = [c for c in ALPHABET if c != uscc[-1] and c not in _LOOK_ALIKE]
     return _spoilt_uscc(case, uscc[:-1] + case.pick(other))
 
 
@@ -119,7 +125,8 @@ def _lower_case(case: Case) -> Mutation | None:
 
 
 def _confusable(case: Case) -> Mutation | None:
-    """O for 0 or I for 1; acceptable only because both check characters and the name agree with the register."""
+    """O for 0 or I for 1; acceptable only because both check characters and the name agree with the
+    register."""
     uscc, name = _uscc(case), case.name_column
     if uscc is None or name is None or case.feed.name == "registrations":
         return None
@@ -156,9 +163,12 @@ def _old_name(case: Case) -> Mutation | None:
     return Mutation(column, {column: former}, expected=former, note=f"现名 {case.city.name[case.firm]}")
 
 
-def _renamed(city: object, firms: np.ndarray) -> np.ndarray:
-    old: pl.Series = city.old_name  # type: ignore[attr-defined]
-    return old.is_not_null().to_numpy()[np.maximum(firms, 0)]
+def _renamed(city: City, firms: Ints) -> Bools:
+    return city.old_name.is_not_null().to_numpy()[np.maximum(firms, 0)]
+
+
+def _registered(city: City, firms: Ints) -> Bools:
+    return city.in_register[np.maximum(firms, 0)]
 
 
 def _rare_character(case: Case) -> Mutation | None:
@@ -183,7 +193,7 @@ CODE_KINDS = [
     Kind("full_width", "repaired", "full_width", _full_width),
     Kind("spaces_or_hyphens", "repaired", "spaces_or_hyphens", _spaces),
     Kind("lower_case", "repaired", "lower_case", _lower_case),
-    Kind("confusable_character", "repaired", "confusable_character", _confusable),
+    Kind("confusable_character", "repaired", "confusable_character", _confusable, firms=_registered),
     Kind("placeholder_code", "repaired", "placeholder_code", _placeholder_authority),
     Kind("name_brackets", "repaired", "name_brackets", _name_brackets),
     Kind("old_name", "accepted", "", _old_name, firms=_renamed),

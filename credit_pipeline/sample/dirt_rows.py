@@ -1,4 +1,4 @@
-"""Dirt of whole rows: test rows, rows of another feed, broken lines, duplicates, versions, withdrawals, dead firms.
+"""Dirt of whole rows: test rows, rows of another feed, broken lines, duplicates, versions, dead firms.
 
 Here: kinds that concern a row as a whole. Not here: single values (dirt_codes, dirt_values).
 """
@@ -58,7 +58,9 @@ def _undecodable(case: Case) -> Mutation | None:
         return None
     text = case.row[column.name]
     middle = len(text) // 2
-    return Mutation(column.name, {column.name: text[:middle] + BROKEN_BYTES + text[middle:]}, note=case.office.encoding)
+    return Mutation(
+        column.name, {column.name: text[:middle] + BROKEN_BYTES + text[middle:]}, note=case.office.encoding
+    )
 
 
 def _exact_duplicate(case: Case) -> Mutation | None:
@@ -90,7 +92,13 @@ def _withdrawal(case: Case) -> Mutation | None:
         return None
     word = word_of(case.feed.column("record_status"), "withdrawn", case.office.coded)
     changes: dict[str, str | None] = {"record_status": word, "reported_date": later}
-    return Mutation("record_status", changes, expected="withdrawn", note=f"先于原记录 {case.row['document_no']}", place="before")
+    return Mutation(
+        "record_status",
+        changes,
+        expected="withdrawn",
+        note=f"先于原记录 {case.row['document_no']}",
+        place="before",
+    )
 
 
 def _dead_enterprise(case: Case) -> Mutation | None:
@@ -129,5 +137,12 @@ ROW_KINDS = [
     Kind("version", "accepted", "", _version, feeds=("penalties", "licences", "honours")),
     Kind("withdrawal_before_original", "accepted", "", _withdrawal, feeds=("penalties", "licences")),
     Kind("dead_enterprise", "accepted", "", _dead_enterprise, feeds=("penalties",)),
-    Kind("branch", "accepted", "", _branch, feeds=("penalties", "licences", "abnormal_listings"), firms=_is_branch),
+    Kind(
+        "branch",
+        "accepted",
+        "",
+        _branch,
+        feeds=("penalties", "licences", "abnormal_listings"),
+        firms=_is_branch,
+    ),
 ]

@@ -15,7 +15,12 @@ from credit_pipeline.sample.streams import calendar_day
 
 _EXCEL_EPOCH = date(1899, 12, 30)
 _NULL_WORDS = ["\\N", "暂无", "无", "-", "/", "NULL"]
-_BAD_PATTERNS = {"township": "41133", "industry_code": "五一九九", "industry_section": "W", "unit_id": "市监局"}
+_BAD_PATTERNS = {
+    "township": "41133",
+    "industry_code": "五一九九",
+    "industry_section": "W",
+    "unit_id": "市监局",
+}
 _OPTIONAL = ("text", "code", "reg_no", "money", "integer", "date")
 _KEEP = {"reported_date", "record_status", "region", "pripid"}
 
@@ -64,9 +69,6 @@ def _date_format(case: Case) -> Mutation | None:
         return None
     iso = case.row[column.name]
     day = date.fromisoformat(iso)
-    if column.open_ended and case.rng.random() < 0.3:
-        value = "2099-12-31 00:00;00"
-        return Mutation(column.name, {column.name: value}, expected="", note=f"{value} open_ended")
     forms = [
         f"{day:%Y%m%d}",
         f"{day:%Y/%m/%d}",
@@ -83,12 +85,18 @@ def _date_format(case: Case) -> Mutation | None:
 
 
 def _date_sentinel(case: Case) -> Mutation | None:
-    columns = [c for c in case.columns("date") if not c.required and c.name not in _KEEP and c.name != case.feed.event_date]
+    columns = [
+        c
+        for c in case.columns("date")
+        if not c.required and c.name not in _KEEP and c.name != case.feed.event_date
+    ]
     column = case.pick_column(columns)
     if column is None:
         return None
     if column.open_ended:
-        words = ["9999-09-09", "长期"] + (["无处罚期限"] if case.feed.name == "penalties" else [])
+        words = ["9999-09-09", "2099-12-31 00:00;00", "长期"] + (
+            ["无处罚期限"] if case.feed.name == "penalties" else []
+        )
         value = case.pick(words)
         return Mutation(column.name, {column.name: value}, expected="", note=f"{value} open_ended")
     value = case.pick(["1900-01-01", "1899-12-31"])
@@ -128,15 +136,15 @@ def _number_format(case: Case) -> Mutation | None:
         text = case.row[column.name]
         if text and text.replace(".", "", 1).isdigit() and Decimal(text) >= 1:
             columns.append(column)
-    column = case.pick_column(columns)
-    if column is None:
+    chosen = case.pick_column(columns)
+    if chosen is None:
         return None
-    number = Decimal(case.row[column.name])
-    unit = unit_of(column, case.office)
+    number = Decimal(case.row[chosen.name])
+    unit = unit_of(chosen, case.office)
     value = f"{number:,.2f}" if number >= 1_000 else f"{number:.6f}".replace(".", ",")
     if number >= 1_000 and number != number.quantize(Decimal("0.01")):
         return None
-    return Mutation(column.name, {column.name: value}, expected=str(int(number * unit)), note=value)
+    return Mutation(chosen.name, {chosen.name: value}, expected=str(int(number * unit)), note=value)
 
 
 def _unit_mismatch(case: Case) -> Mutation | None:
@@ -148,7 +156,9 @@ def _unit_mismatch(case: Case) -> Mutation | None:
         return None
     fen = int(Decimal(case.row["fine_fen"]) * 1_000_000)
     value = str(fen // 100)
-    return Mutation("fine_fen", {"fine_fen": value}, expected=str(fen), note=f"{value}: {case.row['penalty_content']}")
+    return Mutation(
+        "fine_fen", {"fine_fen": value}, expected=str(fen), note=f"{value}: {case.row['penalty_content']}"
+    )
 
 
 def _foreign_currency(case: Case) -> Mutation | None:
@@ -193,11 +203,13 @@ def _pattern(case: Case) -> Mutation | None:
 
 
 def _too_long(case: Case) -> Mutation | None:
-    columns = [c for c in case.columns("name", "document_no", "text") if c.max_length < 1_000 and case.row[c.name]]
+    columns = [
+        c for c in case.columns("name", "document_no", "text") if c.max_length < 1_000 and case.row[c.name]
+    ]
     column = case.pick_column(columns)
     if column is None:
         return None
-    value = (case.row[column.name] * column.max_length)[: column.max_length + 20]
+    value = (case.row[column.name] * (column.max_length + 20))[: column.max_length + 20]
     return Mutation(column.name, {column.name: value}, note=f"{len(value)} > {column.max_length}")
 
 
@@ -211,10 +223,9 @@ def _required_missing(case: Case) -> Mutation | None:
 
 
 def _null_word(case: Case) -> Mutation | None:
-    columns = [
-        c for c in case.columns(*_OPTIONAL)
-        if not c.required and not c.open_ended and c.name not in _KEEP and c.name != case.feed.event_date and c.personal != "drop"
-    ]  # fmt: skip
+    kept = _KEEP | {case.feed.event_date}
+    optional = [c for c in case.columns(*_OPTIONAL) if not c.required and c.name not in kept]
+    columns = [c for c in optional if not c.open_ended and c.personal != "drop"]
     column = case.pick_column(columns)
     if column is None:
         return None

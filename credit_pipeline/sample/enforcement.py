@@ -6,10 +6,13 @@ Not here: listings (listings), how the rows are written down (offices, render).
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 
 from credit_pipeline.sample.city import City
+from credit_pipeline.sample.codes import make_person_ids
 from credit_pipeline.sample.events import (
     LINES,
     document_numbers,
@@ -30,18 +33,26 @@ from credit_pipeline.sample.names import joined, where
 from credit_pipeline.sample.streams import NO_DAY, Bools, Floats, Ints, Window, dates, sigmoid, years_of
 from credit_pipeline.sample.tables import choose_index, industries, units, vocabulary, words
 
-PENALTY_RATE, PENALTY_BETA = 0.05, 0.85
+PENALTY_RATE, PENALTY_BETA = 0.041, 0.95
 SERIOUS_SHARE = 0.13
 LISTING_RATE, LISTING_BETA = 0.0035, 1.3
 """Serious violations (listings) are drawn with these; here because they belong to the true risk."""
-_PROBLEM = (-4.75, 1.85)
+_PROBLEM = (-5.05, 1.95)
 """Logit of a serious problem at an inspection: intercept and slope on the latent risk."""
 _MINOR = (-3.7, 0.8)
-_SERIOUS_CODES = ["false_publication", "not_cooperating", "food_drug", "quality", "other_department", "pending"]
+_SERIOUS_CODES = [
+    "false_publication",
+    "not_cooperating",
+    "food_drug",
+    "quality",
+    "other_department",
+    "pending",
+]
 _MINOR_CODES = ["not_published", "corrected", "unreachable"]
-# Past graded draws: cuts of the noisy view of risk at its 30, 65, 85 and 95 % quantiles, yearly ratio of each grade.
+# Past graded draws: cuts of the noisy view of risk at its 30, 65, 85 and 95 % quantiles, yearly ratio
+# of each grade.
 _GRADE_CUTS = np.array([-0.62, 0.55, 1.4, 2.15])
-_GRADE_RATIOS = (0.14, 0.24, 0.36, 0.58, 0.85)
+_GRADE_RATIOS = (0.12, 0.21, 0.32, 0.52, 0.80)
 
 
 def breach_probability(city: City, day: int) -> Floats:
@@ -69,7 +80,7 @@ def penalties(city: City, rng: np.random.Generator, window: Window) -> pl.DataFr
     minor = ~serious & (rng.random(rows) < 0.4)
     severity = np.select([minor, serious], [0, 2], 1)
     kinds, fine, confiscated = _sanctions(rng, severity)
-    revoked = kinds.str.contains("revocation")
+    revoked = kinds.str.contains("revocation|suspension")
     months = np.array([3, 12, 36])[severity]
     end = dates(day).dt.offset_by(text(months) + "mo")
     uscc_of_unit, name_of_unit = words(units().uscc, unit), words(units().name, unit)
@@ -83,9 +94,12 @@ def penalties(city: City, rng: np.random.Generator, window: Window) -> pl.DataFr
             "uscc": named["uscc"],
             "reg_no": city.reg_no.gather(firm),
             "legal_representative": city.legal_rep.gather(firm),
+            "legal_representative_id": make_person_ids(rng.integers(-3_000, 11_000, rows)),
             "document_no": document_numbers(unit, day, "处罚", window),
             "violation_type": words([row[1] for row in table], violation),
-            "violation_facts": joined("经查，当事人存在", words([row[1] for row in table], violation), "的行为，事实清楚"),
+            "violation_facts": joined(
+                "经查，当事人存在", words([row[1] for row in table], violation), "的行为，事实清楚"
+            ),
             "legal_basis": words([row[2] for row in table], violation),
             "penalty_kinds": kinds,
             "penalty_content": _content(rng, kinds, fine, confiscated),
@@ -108,7 +122,8 @@ def penalties(city: City, rng: np.random.Generator, window: Window) -> pl.DataFr
 
 
 def _violations(rng: np.random.Generator, line: Ints) -> Ints:
-    """Position of a violation that the line punishes; lines without one of their own share the first line's."""
+    """Position of a violation that the line punishes; lines without one of their own share the first
+    line's."""
     return pick_by_line([row[0] for row in vocabulary()["violations"]], line, rng)
 
 
@@ -118,7 +133,12 @@ def _sanctions(rng: np.random.Generator, severity: Ints) -> tuple[pl.Series, Int
     table = [
         (["warning", "criticism", "warning|fine"], [0.6, 0.1, 0.3], 6.7, 0.6),
         (["fine", "warning|fine", "fine|confiscation"], [0.6, 0.2, 0.2], 9.2, 0.9),
-        (["fine|confiscation", "fine|suspension", "fine", "fine|revocation"], [0.4, 0.25, 0.25, 0.1], 11.8, 1.0),
+        (
+            ["fine|confiscation", "fine|suspension", "fine", "fine|revocation"],
+            [0.4, 0.25, 0.25, 0.1],
+            11.8,
+            1.0,
+        ),
     ]
     kinds = pl.Series([""] * rows, dtype=pl.String)
     fine = np.zeros(rows)
@@ -149,7 +169,7 @@ def _content(rng: np.random.Generator, kinds: pl.Series, fine: Ints, confiscated
         "criticism": pl.lit("通报批评"),
         "fine": pl.concat_str(pl.lit("罚款"), "fine"),
         "confiscation": pl.concat_str(pl.lit("没收违法所得"), "confiscated", pl.lit("元")),
-        "suspension": pl.lit("责令停产停业"),
+        "suspension": pl.lit("暂扣许可证件三个月"),
         "revocation": pl.lit("吊销许可证件"),
     }
     has = [pl.when(pl.col("kinds").str.contains(kind)).then(said) for kind, said in parts.items()]
@@ -157,7 +177,8 @@ def _content(rng: np.random.Generator, kinds: pl.Series, fine: Ints, confiscated
 
 
 def inspection_results(city: City, rng: np.random.Generator, window: Window) -> pl.DataFrame:
-    """Inspections of every origin: random draws of past rounds with their probability, cases and campaigns."""
+    """Inspections of every origin: random draws of past rounds with their probability, cases and
+    campaigns."""
     origins = [_random_rounds(city, rng, window), _cases(city, rng, window), _campaigns(city, rng, window)]
     origin = np.repeat(np.arange(3), [len(part[0]) for part in origins])
     firm, day, probability = (np.concatenate([part[i] for part in origins]) for i in range(3))
@@ -183,7 +204,8 @@ def inspection_results(city: City, rng: np.random.Generator, window: Window) -> 
 
 
 def _random_rounds(city: City, rng: np.random.Generator, window: Window) -> tuple[Ints, Ints, Floats]:
-    """One graded round a year (a part of the year gives its part of the ratio); the grade is a noisy view of risk."""
+    """One graded round a year (a part of the year gives its part of the ratio); the grade is a noisy view
+    of risk."""
     edges = [window.start]
     for year in range(int(years_of(np.array([window.start]))[0]) + 1, 2100):
         first = (np.datetime64(f"{year}-01-01") - np.datetime64("1970-01-01")).astype(int)
@@ -192,7 +214,7 @@ def _random_rounds(city: City, rng: np.random.Generator, window: Window) -> tupl
         edges.append(int(first))
     edges.append(window.end + 1)
     parts = []
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         view = city.risk_at(start) + rng.normal(0, 0.9, len(city))
         ratio = np.array(_GRADE_RATIOS)[np.searchsorted(_GRADE_CUTS, view)]
         share = np.minimum((stop - start) / 365.25 * window.intensity, 1.0)
@@ -219,7 +241,8 @@ def _campaigns(city: City, rng: np.random.Generator, window: Window) -> tuple[In
 
 
 def _findings(city: City, rng: np.random.Generator, firm: Ints, day: Ints) -> pl.Series:
-    """Result codes: a serious problem with a probability that rises steeply with risk, else a minor one, else none."""
+    """Result codes: a serious problem with a probability that rises steeply with risk, else a minor one,
+    else none."""
     rows = len(firm)
     risk = city.risk_at(day, firm)
     serious = rng.random(rows) < sigmoid(_PROBLEM[0] + _PROBLEM[1] * risk)
@@ -268,7 +291,9 @@ def _results(
         rows,
         {
             "task_no": where(
-                is_random, joined("SC", unit_id, month, "" if window.is_history else f"{window.day:03d}"), identifiers("GA", window, day)
+                is_random,
+                joined("SC", unit_id, month, "" if window.is_history else f"{window.day:03d}"),
+                identifiers("GA", window, day),
             ),
             "plan_no": where(is_random, joined("JH", unit_id, text(years_of(day))), None),
             "item_code": words([row[0] for row in table], item),
@@ -283,7 +308,9 @@ def _results(
             "detail": first.replace_strict(list(known), list(known.values()), return_dtype=pl.String),
             "inspectors": joined(unit_id, "-", text(staff[0], 2), ";", unit_id, "-", text(second, 2)),
             "rectify_due_date": dates(np.where(problem, day + 30, NO_DAY)),
-            "rectified_date": dates(np.where(problem & (rng.random(rows) < 0.7) & (fixed <= window.end), fixed, NO_DAY)),
+            "rectified_date": dates(
+                np.where(problem & (rng.random(rows) < 0.7) & (fixed <= window.end), fixed, NO_DAY)
+            ),
             "published_date": dates(np.where(published <= window.end, published, NO_DAY)),
             "inclusion_probability": pl.Series(probability).fill_nan(None),
         },
@@ -294,4 +321,3 @@ def _results(
 def is_serious(data: pl.DataFrame) -> Bools:
     """Which inspection results found a serious problem."""
     return data["result_codes"].str.contains("|".join(_SERIOUS_CODES)).to_numpy()
-

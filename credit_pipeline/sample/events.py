@@ -1,10 +1,10 @@
-"""What the feeds of events have in common: identifiers, document numbers, the unit in charge, the frame to hand on.
+"""What the feeds of events have in common: identifiers, document numbers, the unit in charge, the frame.
 
 Here: helpers for whole columns. Not here: any feed.
 
-Every feed function takes the city, a random stream and a window and returns a frame in canonical columns (catalogue
-names; dates as Date, money in fen, categories as canonical codes, several joined by `|`), plus `_firm` (position of
-the enterprise in the city) and `_part` (the file the row goes to).
+Every feed function takes the city, a random stream and a window and returns a frame in canonical columns
+(catalogue names; dates as Date, money in fen, categories as canonical codes, several joined by `|`), plus
+`_firm` (position of the enterprise in the city) and `_part` (the file the row goes to).
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def text(values: Ints, width: int = 0) -> pl.Series:
 
 
 def identifiers(prefix: str, window: Window, day: Ints) -> pl.Series:
-    """Identifiers of records: prefix, day of the event, number of the delivery, serial; never the same twice."""
+    """Identifiers of records: prefix, day of the event, number of the delivery, serial; never the same
+    twice."""
     rows = len(day)
     frame_ = pl.DataFrame({"d": text_dates(day), "n": text(np.arange(1, rows + 1), 7)})
     return frame_.select(pl.concat_str(pl.lit(prefix), "d", pl.lit(f"{window.day:03d}"), "n")).to_series()
@@ -89,7 +90,8 @@ def lines_of(city: City, rng: np.random.Generator, firm: Ints, market_share: flo
 
 
 def pick_by_line(owners: list[str], line: Ints, rng: np.random.Generator) -> Ints:
-    """For each row a random position among the entries that its line owns (market supervision's, if it owns none)."""
+    """For each row a random position among the entries that its line owns (market supervision's, if it
+    owns none)."""
     owner = np.array([LINES.index(name) for name in owners])
     order = np.argsort(owner, kind="stable")
     count = np.bincount(owner, minlength=len(LINES))

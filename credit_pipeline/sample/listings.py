@@ -61,7 +61,9 @@ def abnormal_listings(city: City, rng: np.random.Generator, window: Window) -> p
             "reason": reason.replace_strict(list(why), list(why.values()), return_dtype=pl.String),
             "listed_date": dates(day),
             "listing_authority": unit,
-            "removal_reason": where(gone, reason.replace_strict(list(back), list(back.values()), return_dtype=pl.String), None),
+            "removal_reason": where(
+                gone, reason.replace_strict(list(back), list(back.values()), return_dtype=pl.String), None
+            ),
             "removed_date": dates(np.where(gone, removed, NO_DAY)),
             "removal_authority": where(gone, unit, None),
         },
@@ -102,7 +104,15 @@ def judgment_defaulters(city: City, rng: np.random.Generator, window: Window) ->
     filed = day - rng.integers(20, 200, rows)
     serial = text(np.arange(1, rows + 1) + (0 if window.is_history else 1_000_000 * (window.day - 1)))
     region = city.region[firm]
-    case = joined("（", text(years_of(filed)), "）豫", words([code[2:] for code in regions().code], region), "执", serial, "号")
+    case = joined(
+        "（",
+        text(years_of(filed)),
+        "）豫",
+        words([code[2:] for code in regions().code], region),
+        "执",
+        serial,
+        "号",
+    )
     data = frame(
         rows,
         {

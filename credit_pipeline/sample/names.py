@@ -35,7 +35,7 @@ def person_names(rng: np.random.Generator, rows: int) -> pl.Series:
     """Names of persons: one surname, one or two characters after it."""
     surnames = list(vocabulary()["surnames"])
     given = list(vocabulary()["given"])
-    shares = 1.0 / (np.arange(len(surnames)) + 4.0)
+    shares = [1.0 / (rank + 4.0) for rank in range(len(surnames))]
     first = words(surnames, choose_index(len(surnames), rng, rows, shares))
     second = where(rng.random(rows) < 0.7, choose(given, rng, rows), "")
     return joined(first, choose(given, rng, rows), second)
@@ -67,7 +67,9 @@ def enterprise_names(
     rows = len(head)
     county = words(regions().name, region)
     prefix_kind = choose_index(4, rng, rows, [0.36, 0.14, 0.43, 0.07])
-    place = where(prefix_kind == 0, "南阳市", where(prefix_kind == 1, "南阳", where(prefix_kind == 2, county, "河南")))
+    place = where(
+        prefix_kind == 0, "南阳市", where(prefix_kind == 1, "南阳", where(prefix_kind == 2, county, "河南"))
+    )
     place = where(head == 91, place, county)
     trade = trade_words(rng, industry)
     bracketed = (head == 91) & (rng.random(rows) < 0.03)

@@ -1,106 +1,38 @@
 """How each office sends its feed: file names, formats, encodings, headers, layouts.
 
-Here: which office writes which part of a feed, as data. Not here: turning values into text (render), writing (writers).
-Each feed arrives as several files of different make, as in practice; all headers are known to the catalogue.
+Here: which office writes which part of a feed, as data. Not here: turning values into text (render),
+writing (writers). Each feed arrives as several files of different make, as in practice; all headers are
+known to the catalogue.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import replace
 
 import polars as pl
 
-from credit_pipeline.feeds.catalogue import Column, Feed
+from credit_pipeline.feeds.catalogue import Feed
+from credit_pipeline.sample.office import Layout, Office, Style, Trait, columns_of, headers_of
 from credit_pipeline.sample.tables import regions
 
-Format = Literal["csv", "xlsx", "jsonl", "parquet"]
 XLSX_ROWS = 20_000
 """An Excel file holds at most so many rows; the rest of the part follows as CSV."""
 BIG_CITY = 200_000
 """From so many enterprises on, ratings come as CSV."""
 
 
-@dataclass(frozen=True)
-class Layout:
-    """What surrounds the table in a sheet."""
-
-    sheet: str
-    title: str = ""
-    unit_line: str = ""
-    explanation: str = ""
-    groups: tuple[tuple[str, int], ...] = ()
-    """First of two header rows: words and the number of columns that they span, merged."""
-    footer: str = ""
-    blank_after: int = 0
-    """An empty row after so many data rows (0: none)."""
-    date_cells: bool = False
-    hidden_sheet: tuple[tuple[str, ...], ...] = ()
-    notes_sheet: tuple[str, ...] = ()
-
-    @property
-    def header_row(self) -> int:
-        """1-based row of the (lower) header."""
-        return 1 + sum(map(bool, (self.title, self.unit_line, self.explanation, self.groups)))
-
-
-@dataclass(frozen=True)
-class Office:
-    """One file of one feed."""
-
-    file: str
-    """Name below the feed's folder; `a.zip!b.csv` for a member of an archive."""
-    format: Format
-    columns: tuple[str, ...]
-    headers: dict[str, str]
-    encoding: str = "utf-8-sig"
-    newline: str = "\r\n"
-    coded: bool = False
-    """Categories as codes (1, 2, B) instead of words."""
-    separator: str = ";"
-    capital: Literal["number", "with_currency", "words"] = "number"
-    layout: Layout | None = None
-    traits: tuple[tuple[str, str], ...] = field(default=())
-    """Peculiarities of the whole file for the answer key: kind and note."""
-
-    @property
-    def first_row(self) -> int:
-        """Row number of the first data row as a spreadsheet or editor shows it; 1 for JSON lines and Parquet."""
-        if self.format in ("jsonl", "parquet"):
-            return 1
-        return self.layout.header_row + 1 if self.layout else 2
-
-    def row_number(self, position: int) -> int:
-        """Row number of the data row at that 0-based position."""
-        blank = self.layout.blank_after if self.layout else 0
-        return self.first_row + position + (1 if blank and position >= blank else 0)
-
-
-def headers_of(
-    feed: Feed, columns: list[str], style: Literal["code", "label"], overrides: dict[str, str] | None = None
-) -> dict[str, str]:
-    """Header of each column: the source's code (first alias) or the Chinese label, unless overridden."""
-    special = overrides or {}
-
-    def header(column: Column) -> str:
-        if column.name in special:
-            return special[column.name]
-        return column.aliases[0] if style == "code" and column.aliases else column.label
-
-    return {name: header(feed.column(name)) for name in columns}
-
-
-def columns_of(feed: Feed, data: pl.DataFrame, without: tuple[str, ...] = ()) -> list[str]:
-    """The feed's columns that the frame has, in catalogue order."""
-    return [c.name for c in feed.columns if c.name in data.columns and c.name not in without]
+_ENCODINGS = {
+    "utf-8-sig": Trait("encoding_utf8_bom", "UTF-8 带 BOM"),
+    "gb18030": Trait("encoding_gb18030", "GB18030 编码"),
+}
 
 
 def _csv(
     feed: Feed,
     data: pl.DataFrame,
     file: str,
-    style: Literal["code", "label"],
+    style: Style,
     encoding: str,
     overrides: dict[str, str] | None = None,
     without: tuple[str, ...] = (),
@@ -108,18 +40,15 @@ def _csv(
     coded: bool = False,
 ) -> Office:
     columns = columns_of(feed, data, without)
-    named = {"utf-8-sig": ("encoding_utf8_bom", "UTF-8 带 BOM"), "gb18030": ("encoding_gb18030", "GB18030 编码")}
-    traits = (named[encoding],) if encoding in named else ()
+    traits = (_ENCODINGS[encoding],) if encoding in _ENCODINGS else ()
     headers = headers_of(feed, columns, style, overrides)
     return Office(file, "csv", tuple(columns), headers, encoding, newline, coded, traits=traits)
 
 
-def _xlsx(
-    feed: Feed, data: pl.DataFrame, file: str, layout: Layout, without: tuple[str, ...] = ()
-) -> Office:
+def _xlsx(feed: Feed, data: pl.DataFrame, file: str, layout: Layout, without: tuple[str, ...] = ()) -> Office:
     columns = columns_of(feed, data, without)
     traits = [
-        (kind, note)
+        Trait(kind, note)
         for kind, note, present in (
             ("title_row", layout.title, layout.title),
             ("unit_line", layout.unit_line, layout.unit_line),
@@ -133,16 +62,27 @@ def _xlsx(
         )
         if present
     ]
-    return Office(file, "xlsx", tuple(columns), headers_of(feed, columns, "label"), layout=layout, traits=tuple(traits))
+    return Office(
+        file, "xlsx", tuple(columns), headers_of(feed, columns, "label"), layout=layout, traits=tuple(traits)
+    )
 
 
-_PLAIN_REGISTER = ("reg_no", "pripid", "contact_phone", "record_status", "currency", "approved_date")
+_PLAIN_REGISTER = (
+    "reg_no",
+    "legal_representative_id",
+    "pripid",
+    "contact_phone",
+    "record_status",
+    "currency",
+    "approved_date",
+)
 
 
 def _registrations(feed: Feed, data: pl.DataFrame, part: str) -> Office:
     place = _place(part)
     turn = sum(map(int, part)) % 3 if part.isdigit() else 0
     if part == "411371":
+        # The title row, unit line and two header rows of a hand-made workbook.
         layout = Layout(
             "登记信息",
             title=f"{place}企业登记信息汇总表",
@@ -154,13 +94,45 @@ def _registrations(feed: Feed, data: pl.DataFrame, part: str) -> Office:
         headers = office.headers | {"registered_capital_fen": "注册资本（万元）"}
         return replace(office, headers=headers)
     if turn == 0:
-        overrides = {"established_date": "注册日期", "registered_capital_fen": "注册资金", "address": "注册地址"}
+        overrides = {
+            "established_date": "注册日期",
+            "registered_capital_fen": "注册资金",
+            "address": "注册地址",
+        }
         office = _csv(feed, data, f"{place}企业登记.csv", "label", "gb18030", overrides, _PLAIN_REGISTER)
-        return replace(office, capital="with_currency", columns=_front(office, "enterprise_name", "uscc", "established_date"))
+        columns = _front(office, "enterprise_name", "uscc", "established_date")
+        return replace(
+            _with(office, _capital("注册资金如 1,000(万元人民币)")), capital="with_currency", columns=columns
+        )
     if turn == 1:
-        return replace(_csv(feed, data, f"registrations_{part}.csv", "code", "utf-8-sig", coded=True), newline="\n")
-    office = _csv(feed, data, f"{place}市场主体名单.csv", "label", "gb18030", {"enterprise_name": "市场主体名称"}, _PLAIN_REGISTER)
-    return replace(office, capital="words")
+        headers = {"record_status": "数据状态"}
+        office = _csv(
+            feed, data, f"registrations_{part}.csv", "code", "utf-8-sig", headers, newline="\n", coded=True
+        )
+        return _with(office, _personal("法定代表人证件号码、联系电话", "legal_representative_id"))
+    office = _csv(
+        feed,
+        data,
+        f"{place}市场主体名单.csv",
+        "label",
+        "gb18030",
+        {"enterprise_name": "市场主体名称"},
+        _PLAIN_REGISTER,
+    )
+    return replace(_with(office, _capital("注册资本如 500万元人民币")), capital="words")
+
+
+def _with(office: Office, *traits: Trait) -> Office:
+    return replace(office, traits=(*office.traits, *traits))
+
+
+def _personal(note: str, column: str) -> Trait:
+    """Personal data that is sent and must not be kept."""
+    return Trait("personal_data", note, column=column)
+
+
+def _capital(note: str) -> Trait:
+    return Trait("capital_in_words", note, "number_format", "registered_capital_fen")
 
 
 def _front(office: Office, *first: str) -> tuple[str, ...]:
@@ -172,14 +144,17 @@ def _place(part: str) -> str:
 
 
 def _licences(feed: Feed, data: pl.DataFrame, part: str) -> Office:
-    old = {"legal_representative": "XK_FDDB", "valid_to": "XK_JZQ", "authority_name": "XK_XZJG"}
-    overrides = old if part == "411326" else {}
-    return _csv(feed, data, f"XK_{part}.csv", "code", "utf-8-sig", overrides, newline="\n" if part == "411302" else "\r\n")
+    headers = {"record_status": "数据状态"}
+    if part == "411326":
+        headers |= {"legal_representative": "XK_FDDB", "valid_to": "XK_JZQ", "authority_name": "XK_XZJG"}
+    newline = "\n" if part == "411302" else "\r\n"
+    return _csv(feed, data, f"XK_{part}.csv", "code", "utf-8-sig", headers, newline=newline)
 
 
 def _penalties(feed: Feed, data: pl.DataFrame, part: str) -> Office:
-    place = _place(part)
+    person = ("legal_representative_id",)
     if part == "411371":
+        place = _place(part)
         layout = Layout(
             "处罚",
             title=f"{place}行政处罚信息公示表",
@@ -187,14 +162,19 @@ def _penalties(feed: Feed, data: pl.DataFrame, part: str) -> Office:
             groups=(("行政相对人", 5), ("处罚决定", 12), ("机关信息", 4), ("其他", 5)),
             footer="填报人：李公示    审核人：张审核",
         )
-        return _xlsx(feed, data, f"{place}行政处罚.xlsx", layout, ("record_status",))
-    if part == "411328":
-        office = _csv(feed, data, f"CF_{part}.csv", "code", "gb18030", {"fine_fen": "punishmoney", "severity": "严重程度"})
-        return replace(office, traits=(*office.traits, ("unit_alias", "punishmoney 单位为元")))
-    if part == "411324":
-        office = _csv(feed, data, f"CF_{part}.csv", "code", "gb18030", {"authority_name": "CF_XKJG"})
-        return replace(office, traits=(*office.traits, ("wrong_header", "处罚机关误列于 CF_XKJG")))
-    return _csv(feed, data, f"CF_{part}.csv", "code", "gb18030", coded=False)
+        return _xlsx(feed, data, f"{place}行政处罚.xlsx", layout, ("record_status", *person))
+    headers = {
+        "411328": {"fine_fen": "punishmoney", "severity": "严重程度"},
+        "411324": {"authority_name": "CF_XKJG"},
+    }.get(part)
+    trait = {
+        "411328": Trait("unit_alias", "punishmoney 单位为元", column="fine_fen"),
+        "411324": Trait("wrong_header", "处罚机关误列于 CF_XKJG", "wrong_header", "authority_name"),
+        "411321": _personal("法定代表人证件号码", "legal_representative_id"),
+    }.get(part)
+    without = () if part == "411321" else person
+    office = _csv(feed, data, f"CF_{part}.csv", "code", "gb18030", headers, without)
+    return _with(office, *([trait] if trait else []))
 
 
 def _honours(feed: Feed, data: pl.DataFrame, part: str) -> Office:
@@ -203,17 +183,27 @@ def _honours(feed: Feed, data: pl.DataFrame, part: str) -> Office:
 
 
 def _inspection_results(feed: Feed, data: pl.DataFrame, part: str) -> Office:
-    office = _csv(feed, data, f"inspection_results_{part}.csv", "code", "utf-8", newline="\n", without=("record_status",), coded=True)
+    office = _csv(
+        feed,
+        data,
+        f"inspection_results_{part}.csv",
+        "code",
+        "utf-8",
+        newline="\n",
+        without=("record_status",),
+        coded=True,
+    )
     return replace(office, separator=",")
 
 
-def _json(feed: Feed, data: pl.DataFrame, file: str, style: Literal["code", "label"]) -> Office:
+def _json(feed: Feed, data: pl.DataFrame, file: str, style: Style) -> Office:
     columns = columns_of(feed, data, ("record_status",))
     return Office(file, "jsonl", tuple(columns), headers_of(feed, columns, style), "utf-8", "\n")
 
 
 def _complaints(feed: Feed, data: pl.DataFrame, part: str) -> Office:
-    return _json(feed, data, f"12345工单_{part}.jsonl", "label")
+    office = _json(feed, data, f"12345工单_{part}.jsonl", "label")
+    return _with(office, _personal("投诉人姓名、电话", "complainant_name"))
 
 
 def _public_opinion(feed: Feed, data: pl.DataFrame, part: str) -> Office:
@@ -232,9 +222,16 @@ def _related_parties(feed: Feed, data: pl.DataFrame, part: str) -> Office:
 def _operations(feed: Feed, data: pl.DataFrame, part: str) -> Office:
     year, half = part.split("-")
     encoding = "utf-8" if half == "a" else "gb18030"
-    style: Literal["code", "label"] = "code" if half == "a" else "label"
-    office = _csv(feed, data, f"annual_reports_{year}.zip!reports_{year}_{half}.csv", style, encoding, without=("record_status",))
-    return replace(office, traits=(("mixed_encoding_in_zip", f"ZIP 内编码 {encoding}"),))
+    style: Style = "code" if half == "a" else "label"
+    office = _csv(
+        feed,
+        data,
+        f"annual_reports_{year}.zip!reports_{year}_{half}.csv",
+        style,
+        encoding,
+        without=("record_status",),
+    )
+    return replace(office, traits=(Trait("mixed_encoding_in_zip", f"ZIP 内编码 {encoding}"),))
 
 
 def _registration_changes(feed: Feed, data: pl.DataFrame, part: str) -> Office:
@@ -246,7 +243,7 @@ def _abnormal_listings(feed: Feed, data: pl.DataFrame, part: str) -> Office:
     if part == "411371":
         layout = Layout("列异", title=f"{place}经营异常名录", footer="制表：监管科")
         return _xlsx(feed, data, f"经营异常名录_{part}.xlsx", layout, ("record_status",))
-    style: Literal["code", "label"] = "code" if int(part or 0) % 2 else "label"
+    style: Style = "code" if int(part or 0) % 2 else "label"
     encoding = "utf-8-sig" if style == "code" else "gb18030"
     return _csv(feed, data, f"经营异常名录_{part}.csv", style, encoding, without=("record_status",))
 
@@ -257,7 +254,15 @@ def _serious_violations(feed: Feed, data: pl.DataFrame, part: str) -> Office:
 
 
 def _judgment_defaulters(feed: Feed, data: pl.DataFrame, part: str) -> Office:
-    return _json(feed, data, "judgment_defaulters.jsonl", "code")
+    office = _json(feed, data, "judgment_defaulters.jsonl", "code")
+    return replace(
+        office,
+        traits=(
+            Trait(
+                "court_brackets", "案号年份用圆括号，如（2025）豫1302执1号", "document_no_format", "case_no"
+            ),
+        ),
+    )
 
 
 def _public_credit_evaluations(feed: Feed, data: pl.DataFrame, part: str) -> Office:
@@ -325,12 +330,16 @@ def deliveries(feed: Feed, data: pl.DataFrame, enterprises: int) -> list[tuple[O
     return found
 
 
-def _capped(feed: Feed, office: Office, rows: pl.DataFrame, enterprises: int) -> list[tuple[Office, pl.DataFrame]]:
+def _capped(
+    feed: Feed, office: Office, rows: pl.DataFrame, enterprises: int
+) -> list[tuple[Office, pl.DataFrame]]:
     if office.format != "xlsx":
         return [(office, rows)]
     most = 0 if feed.name == "industry_ratings" and enterprises > BIG_CITY else XLSX_ROWS
     if len(rows) <= most:
         return [(office, rows)]
     name = office.file.removesuffix(".xlsx") + ("_续.csv" if most else ".csv")
-    rest = replace(office, file=name, format="csv", encoding="gb18030", layout=None, traits=(("encoding_gb18030", "GB18030 编码"),))
+    rest = replace(
+        office, file=name, format="csv", encoding="gb18030", layout=None, traits=(_ENCODINGS["gb18030"],)
+    )
     return [(office, rows[:most]), (rest, rows[most:])] if most else [(rest, rows)]

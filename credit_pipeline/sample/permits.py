@@ -1,6 +1,7 @@
 """Licences and honours.
 
-Here: what enterprises are allowed and what they were praised for. Not here: the trades' licence kinds (vocabulary.yaml).
+Here: what enterprises are allowed and what they were praised for. Not here: the trades' licence kinds
+(vocabulary.yaml).
 """
 
 from __future__ import annotations
@@ -30,10 +31,14 @@ _YEAR = 365
 
 
 def licences(city: City, rng: np.random.Generator, window: Window) -> pl.DataFrame:
-    """Trade licences (the latest of each, back to five years; risky firms let them expire) and general ones."""
+    """Trade licences (the latest of each, back to five years; risky firms let them expire) and general
+    ones."""
     kinds = vocabulary()["licence_kinds"]
     names = list(kinds)
-    firm, kind, day = (np.concatenate(part) for part in zip(_trade(city, rng, window), _general(city, rng, window), strict=True))
+    firm, kind, day = (
+        np.concatenate(part)
+        for part in zip(_trade(city, rng, window), _general(city, rng, window), strict=True)
+    )
     order = np.lexsort((kind, firm, day))
     firm, kind, day = firm[order], kind[order], day[order]
     rows = len(firm)
@@ -48,7 +53,12 @@ def licences(city: City, rng: np.random.Generator, window: Window) -> pl.DataFra
 
     named = party(city, firm, name="party_name")
     licence_no = frame(
-        rows, {"p": said("prefix"), "r": region_codes(city, firm), "n": text(np.arange(1, rows + 1) + window.day * 10**8, 10)}
+        rows,
+        {
+            "p": said("prefix"),
+            "r": region_codes(city, firm),
+            "n": text(np.arange(1, rows + 1) + window.day * 10**8, 10),
+        },
     )
     data = frame(
         rows,
@@ -79,7 +89,8 @@ def licences(city: City, rng: np.random.Generator, window: Window) -> pl.DataFra
 
 
 def _trade(city: City, rng: np.random.Generator, window: Window) -> tuple[Ints, Ints, Ints]:
-    """Licences that the trade needs: firm, kind, decision day. A renewal is late or missing for risky firms."""
+    """Licences that the trade needs: firm, kind, decision day. A renewal is late or missing for risky
+    firms."""
     kinds = vocabulary()["licence_kinds"]
     names = list(kinds)
     held = industries().licences
@@ -97,8 +108,10 @@ def _trade(city: City, rng: np.random.Generator, window: Window) -> tuple[Ints, 
     last = np.minimum(city.ended[firm] - 1, window.end)
     first = city.established[firm] + 20
     # The latest decision lies within one period of validity before the end, longer ago if it was not renewed.
-    lapsed = rng.random(len(firm)) < 0.7 * sigmoid(-2.6 + 1.0 * city.risk[firm])
-    back = (rng.random(len(firm)) * np.where(lapsed, 1.6, 1.0) * np.where(lapsed, length, length - 20)).astype(np.int64)
+    lapsed = rng.random(len(firm)) < 0.9 * sigmoid(-2.2 + 1.2 * city.risk[firm])
+    back = (
+        rng.random(len(firm)) * np.where(lapsed, 1.6, 1.0) * np.where(lapsed, length, length - 20)
+    ).astype(np.int64)
     back = np.where(lapsed, np.maximum(back, length - 200), back)
     day = np.maximum(last - back, first)
     oldest = window.end - 7 * _YEAR
@@ -131,7 +144,16 @@ def honours(city: City, rng: np.random.Generator, window: Window) -> pl.DataFram
             "year": text(years_of(day)),
             "id": identifiers("", window, day).str.slice(8),
         },
-    ).select(pl.concat_str("level", pl.lit("评〔"), "year", pl.lit("〕"), pl.col("id").cast(pl.Int64).cast(pl.String), pl.lit("号")))
+    ).select(
+        pl.concat_str(
+            "level",
+            pl.lit("评〔"),
+            "year",
+            pl.lit("〕"),
+            pl.col("id").cast(pl.Int64).cast(pl.String),
+            pl.lit("号"),
+        )
+    )
     data = frame(
         rows,
         {

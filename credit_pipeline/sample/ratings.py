@@ -1,4 +1,5 @@
-"""Evaluations by others: public credit evaluation and the ratings of the lines, noisy views of the hidden risk.
+"""Evaluations by others: public credit evaluation and the ratings of the lines, noisy views of the hidden
+risk.
 
 Here: two feeds on scales of their own, none of which is the platform's grade.
 """
@@ -16,13 +17,19 @@ from credit_pipeline.sample.names import where
 from credit_pipeline.sample.streams import Bools, Floats, Ints, Window, dates, day_number
 from credit_pipeline.sample.tables import industries, words
 
-_QUARTERS = (("2025Q4", date(2026, 1, 15)), ("2026Q1", date(2026, 4, 15)), ("2026Q2", date(2026, 7, 15)), ("2026Q3", date(2026, 10, 15)))
+_QUARTERS = (
+    ("2025Q4", date(2026, 1, 15)),
+    ("2026Q1", date(2026, 4, 15)),
+    ("2026Q2", date(2026, 7, 15)),
+    ("2026Q3", date(2026, 10, 15)),
+)
 _LEVEL_CUTS = (900, 1_000, 1_060)
 _LEVELS = ["poor", "medium", "good", "excellent"]
 
 
 def public_credit_evaluations(city: City, rng: np.random.Generator, window: Window) -> pl.DataFrame:
-    """The latest four quarters for about 60 % of enterprises; an increment re-evaluates a few for the last quarter."""
+    """The latest four quarters for about 60 % of enterprises; an increment re-evaluates a few for the
+    last quarter."""
     covered = rng.random(len(city)) < 0.6
     quarters = _QUARTERS if window.is_history else _QUARTERS[-1:]
     parts = []
@@ -32,9 +39,11 @@ def public_credit_evaluations(city: City, rng: np.random.Generator, window: Wind
         if not window.is_history:
             again &= rng.random(len(city)) < 0.008
         firm = np.flatnonzero(again)
-        score = 1_010 - 62 * (city.risk_at(day, firm) + rng.normal(0, 0.85, len(firm)))
-        score = np.round(np.clip(score, 300, 1_200), 1)
-        parts.append((firm, np.full(len(firm), day), score, np.full(len(firm), quarters.index((period, evaluated)))))
+        view = city.risk_at(day, firm) + rng.normal(0, 0.85, len(firm))
+        score = np.round(np.clip(1_010 - 62 * view, 300, 1_200), 1)
+        parts.append(
+            (firm, np.full(len(firm), day), score, np.full(len(firm), quarters.index((period, evaluated))))
+        )
     firm, at, score, quarter = (np.concatenate([part[i] for part in parts]) for i in range(4))
     rows = len(firm)
     period_name = words([period for period, _ in quarters], quarter)
@@ -54,7 +63,8 @@ def public_credit_evaluations(city: City, rng: np.random.Generator, window: Wind
 
 
 def industry_ratings(city: City, rng: np.random.Generator, window: Window) -> pl.DataFrame:
-    """Ratings of tax, environment, labour, construction, work safety and water for 2024 and 2025, by scheme."""
+    """Ratings of tax, environment, labour, construction, work safety and water for 2024 and 2025, by
+    scheme."""
     trades = industries()
     sewage = np.array(["sewage" in held for held in trades.licences])[city.industry]
     builders = trades.in_sections("E")[city.industry]
@@ -66,10 +76,34 @@ def industry_ratings(city: City, rng: np.random.Generator, window: Window) -> pl
         view = city.risk_at(day)
         age = day - city.established
         for scheme, members, share, noise, grades, cuts, by in (
-            ("tax", ~city.is_branch, 0.55, 0.8, ["A", "B", "C", "D"], (-0.9, 1.1, 1.9), "国家税务总局南阳市税务局"),
+            (
+                "tax",
+                ~city.is_branch,
+                0.55,
+                0.8,
+                ["A", "B", "C", "D"],
+                (-0.9, 1.1, 1.9),
+                "国家税务总局南阳市税务局",
+            ),
             ("environment", sewage, 0.7, 0.8, ["绿", "蓝", "黄", "红"], (-0.5, 0.9, 1.8), "南阳市生态环境局"),
-            ("labour", city.staff >= 20, 0.6, 0.9, ["A", "B", "C"], (-0.4, 1.5), "南阳市人力资源和社会保障局"),
-            ("construction", builders, 0.5, 0.9, ["A", "B", "C", "D"], (-0.6, 0.8, 1.8), "南阳市住房和城乡建设局"),
+            (
+                "labour",
+                city.staff >= 20,
+                0.6,
+                0.9,
+                ["A", "B", "C"],
+                (-0.4, 1.5),
+                "南阳市人力资源和社会保障局",
+            ),
+            (
+                "construction",
+                builders,
+                0.5,
+                0.9,
+                ["A", "B", "C", "D"],
+                (-0.6, 0.8, 1.8),
+                "南阳市住房和城乡建设局",
+            ),
             ("work_safety", makers, 0.25, 0.9, ["一级", "二级", "三级"], (-0.8, 0.6), "南阳市应急管理局"),
             ("water", builders, 0.06, 0.9, ["AAA", "AA", "A", "B"], (-1.0, 0.0, 1.2), "南阳市水利局"),
         ):

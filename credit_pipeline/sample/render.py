@@ -1,7 +1,8 @@
 """Canonical values as the text that an office writes.
 
-Here: dates, money in the office's unit, categories as words or codes, booleans. The text is what a clean row looks
-like: dates as 2025-03-01, amounts in the unit of the header, codes of the catalogue. Not here: dirt, files.
+Here: dates, money in the office's unit, categories as words or codes, booleans. The text is what a clean
+row looks like: dates as 2025-03-01, amounts in the unit of the header, codes of the catalogue. Not here:
+dirt, files.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import polars as pl
 
 from credit_pipeline.feeds.catalogue import MONEY_UNITS, Column, Feed
-from credit_pipeline.sample.offices import Office
+from credit_pipeline.sample.office import Office
 
 
 def render(data: pl.DataFrame, feed: Feed, office: Office) -> pl.DataFrame:
     """The office's columns as text under canonical names; Parquet keeps dates, numbers and booleans typed."""
     if office.format == "parquet":
         return data.select(_typed(feed.column(name), office) for name in office.columns)
-    return data.select(_text(feed.column(name), office).cast(pl.String).alias(name) for name in office.columns)
+    return data.select(
+        _text(feed.column(name), office).cast(pl.String).alias(name) for name in office.columns
+    )
 
 
 def _typed(column: Column, office: Office) -> pl.Expr:
@@ -65,7 +68,11 @@ def _money(column: Column, office: Office) -> pl.Expr:
     last, middle = (fen // unit % 1_000).cast(pl.String), (thousands % 1_000).cast(pl.String)
     grouped = (
         pl.when(millions > 0)
-        .then(pl.concat_str(millions.cast(pl.String), pl.lit(","), middle.str.zfill(3), pl.lit(","), last.str.zfill(3)))
+        .then(
+            pl.concat_str(
+                millions.cast(pl.String), pl.lit(","), middle.str.zfill(3), pl.lit(","), last.str.zfill(3)
+            )
+        )
         .when(thousands > 0)
         .then(pl.concat_str(thousands.cast(pl.String), pl.lit(","), last.str.zfill(3)))
         .otherwise(last)
@@ -74,7 +81,8 @@ def _money(column: Column, office: Office) -> pl.Expr:
 
 
 def word_of(column: Column, code: str, coded: bool) -> str:
-    """How an office writes a category: its code if it has one and the office writes codes, else the first word."""
+    """How an office writes a category: its code if it has one and the office writes codes, else the first
+    word."""
     options = column.codes[code]
     if coded:
         return options[0]
@@ -86,7 +94,9 @@ def _words(column: Column, office: Office) -> pl.Expr:
     source = pl.col(column.name)
     if column.type == "category":
         return source.replace_strict(list(known), list(known.values()), return_dtype=pl.String)
-    return source.map_batches(lambda series: _joined_words(series, known, office.separator), return_dtype=pl.String)
+    return source.map_batches(
+        lambda series: _joined_words(series, known, office.separator), return_dtype=pl.String
+    )
 
 
 def _joined_words(series: pl.Series, known: dict[str, str], separator: str) -> pl.Series:

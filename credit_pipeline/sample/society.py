@@ -1,7 +1,7 @@
 """What people say: complaints and reports to the hotlines, public opinion.
 
-Here: two feeds of weak signals. Complaints carry the complainant's name and phone, as offices send them: the catalogue
-says `drop`, they must never be stored.
+Here: two feeds of weak signals. Complaints carry the complainant's name and phone, as offices send them:
+the catalogue says `drop`, they must never be stored.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from credit_pipeline.sample.tables import choose, choose_index, units, vocabular
 
 
 def complaints(city: City, rng: np.random.Generator, window: Window) -> pl.DataFrame:
-    """Consumer disputes (four of five) and reports of violations; reports on risky firms are verified more often."""
+    """Consumer disputes (four of five) and reports of violations; reports on risky firms are verified
+    more often."""
     crowd = 0.5 + 1.6 * city.in_sections("HPOK") + 0.5 * city.in_sections("FR")
     firm, day = city.draw(rng, 0.24, 0.6, window, crowd)
     rows = len(firm)
@@ -62,7 +63,11 @@ def public_opinion(city: City, rng: np.random.Generator, window: Window) -> pl.D
     negative = rng.random(rows) < sigmoid(-1.0 + 0.9 * risk)
     polarity = where(negative, "negative", some(rng, rows, ["neutral", "positive"], [0.65, 0.35]))
     topics = vocabulary()["opinion_topics"]
-    topic = where((polarity == "neutral").to_numpy(), choose(topics["neutral"], rng, rows), choose(topics["positive"], rng, rows))
+    topic = where(
+        (polarity == "neutral").to_numpy(),
+        choose(topics["neutral"], rng, rows),
+        choose(topics["positive"], rng, rows),
+    )
     checked = negative & (rng.random(rows) < 0.3)
     offices = [name for name, level in zip(units().name, units().level, strict=True) if level == "city"]
     data = frame(

@@ -1,7 +1,7 @@
 """Random streams and the calendar of the synthetic city.
 
-Here: one independent stream per (seed, purpose, day), so that a new feed or a further day changes no other file;
-the go-live day and the window of history. Not here: anything that is drawn.
+Here: one independent stream per (seed, purpose, day), so that a new feed or a further day changes no
+other file; the go-live day and the window of history. Not here: anything that is drawn.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class Window:
         return self.end
 
     def reported(self, rng: np.random.Generator, happened: Ints) -> Ints:
-        """Day an event reached the platform: mostly 1–10 days later, one in 25 late, never after the as-of day.
+        """Day an event reached the platform: mostly 1–10 days later, one in 25 late, never after the
+        as-of day.
 
         An increment holds what was reported that day.
         """

@@ -1,7 +1,7 @@
 """Word lists, industries, regions and units as arrays.
 
-Here: reading `vocabulary.yaml`, `industries.yaml` and the policy seeds of regions and units; which unit is in charge.
-Not here: anything random.
+Here: reading `vocabulary.yaml`, `industries.yaml` and the policy seeds of regions and units; which unit
+is in charge. Not here: anything random.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def words(values: list[str] | pl.Series, index: Ints) -> pl.Series:
     return series.gather(index)
 
 
-def choose(values: list[str], rng: np.random.Generator, size: int, shares: list[float] | None = None) -> pl.Series:
+def choose(
+    values: list[str], rng: np.random.Generator, size: int, shares: list[float] | None = None
+) -> pl.Series:
     """`size` words at random, with the given relative shares."""
     return words(values, choose_index(len(values), rng, size, shares))
 
@@ -73,7 +75,9 @@ class Industries:
         kinds = vocabulary()["licence_kinds"]
         lines = {"emergency", "fire"}
         risky = {"food_business", "food_production", "drug", "special_equipment", "medical"}
-        return np.array([any(kinds[k]["line"] in lines or k in risky for k in held) for held in self.licences])
+        return np.array(
+            [any(kinds[k]["line"] in lines or k in risky for k in held) for held in self.licences]
+        )
 
     def in_sections(self, sections: str) -> np.ndarray:
         """Trades whose section is among those letters."""
@@ -149,7 +153,8 @@ class Units:
     """What stands before the document numbers of the unit: 宛市监, 桐柏应急 …"""
 
     def in_charge(self, line: str) -> Ints:
-        """For each county (position in `regions()`) the unit of that line: the county's own, else the city's."""
+        """For each county (position in `regions()`) the unit of that line: the county's own, else the
+        city's."""
         city = {unit_line: i for i, unit_line in enumerate(self.line) if self.level[i] == "city"}
         own = {(self.region[i], self.line[i]): i for i in range(len(self.line)) if self.level[i] == "county"}
         fallback = city.get(line, city["market_supervision"])

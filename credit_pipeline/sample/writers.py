@@ -1,7 +1,7 @@
 """Writing the files, byte for byte the same for the same rows.
 
-Here: CSV in several encodings, Excel with its layouts, JSON lines, Parquet, ZIP archives with fixed time stamps.
-A file appears under its name only when it is complete. Not here: what is in the rows.
+Here: CSV in several encodings, Excel with its layouts, JSON lines, Parquet, ZIP archives with fixed time
+stamps. A file appears under its name only when it is complete. Not here: what is in the rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import xlsxwriter
 
 from credit_pipeline.feeds.catalogue import Feed
-from credit_pipeline.sample.offices import Layout, Office
+from credit_pipeline.sample.office import Layout, Office
 
 BROKEN_BYTES = "\ue000"
 """In a cell: bytes that are not valid in the file's encoding are written here."""
@@ -27,7 +27,9 @@ _SCIENTIFIC = re.compile(r"\d\.\d+E\+\d+")
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
-def write(path: Path, office: Office, feed: Feed, rows: pl.DataFrame, broken_lines: Mapping[int, str]) -> None:
+def write(
+    path: Path, office: Office, feed: Feed, rows: pl.DataFrame, broken_lines: Mapping[int, str]
+) -> None:
     """Write one file (not a member of an archive); `broken_lines`: data row position → `extra` or `short`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
@@ -37,7 +39,12 @@ def write(path: Path, office: Office, feed: Feed, rows: pl.DataFrame, broken_lin
     elif office.format == "jsonl":
         renamed.write_ndjson(part, check_extension=False)
     elif office.format == "parquet":
-        pq.write_table(renamed.to_arrow(compat_level=pl.CompatLevel.oldest()), part, compression="zstd", row_group_size=100_000)
+        pq.write_table(
+            renamed.to_arrow(compat_level=pl.CompatLevel.oldest()),
+            part,
+            compression="zstd",
+            row_group_size=100_000,
+        )
     else:
         _write_xlsx(part, office, feed, rows)
     part.replace(path)
@@ -49,7 +56,8 @@ def csv_bytes(office: Office, rows: pl.DataFrame, broken_lines: Mapping[int, str
     rows.write_csv(buffer, line_terminator=office.newline)
     data = buffer.getvalue()
     if office.encoding == "gb18030":
-        # Cut as text: the marker's two bytes could also be the end of one character and the start of the next.
+        # Cut as text: the marker's two bytes could also be the end of one character and the start of
+        # the next.
         pieces = data.decode("utf-8").split(BROKEN_BYTES)
         data = b"\xff".join(piece.encode("gb18030") for piece in pieces)
     else:
@@ -109,7 +117,9 @@ def _write_xlsx(path: Path, office: Office, feed: Feed, rows: pl.DataFrame) -> N
     workbook.close()
 
 
-def _write_head(workbook: xlsxwriter.Workbook, sheet: xlsxwriter.worksheet.Worksheet, office: Office, layout: Layout) -> None:
+def _write_head(
+    workbook: xlsxwriter.Workbook, sheet: xlsxwriter.worksheet.Worksheet, office: Office, layout: Layout
+) -> None:
     bold = workbook.add_format({"bold": True})
     last = len(office.columns) - 1
     row = 0
@@ -141,10 +151,13 @@ def _write_head(workbook: xlsxwriter.Workbook, sheet: xlsxwriter.worksheet.Works
 def _write_cell(
     sheet: xlsxwriter.worksheet.Worksheet, row: int, place: int, value: str, kind: str, date_cells: bool
 ) -> None:
-    """Amounts and digits that Excel has spoilt become numbers, dates become dates where the office has them so."""
+    """Amounts and digits that Excel has spoilt become numbers, dates become dates where the office has
+    them so."""
     if kind in ("money", "integer", "decimal") and _is_number(value):
         sheet.write_number(row, place, float(value))
-    elif _SCIENTIFIC.fullmatch(value):
+    elif _SCIENTIFIC.fullmatch(value) and float(value) >= 1e15:
+        # A number in the cell has lost its digits only from 16 digits on; shorter ones come as the
+        # text shown.
         sheet.write_number(row, place, float(value))
     elif kind == "date" and date_cells and (day := _as_date(value)) is not None:
         sheet.write_datetime(row, place, day)

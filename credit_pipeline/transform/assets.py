@@ -1,7 +1,5 @@
 """The one `@dbt_assets`: every model and seed of the dbt project, built by one `dbt build` per run."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,7 +19,8 @@ from credit_pipeline.transform.dbt import (
     target_path,
 )
 from credit_pipeline.transform.sources import ensure_sources
-from credit_pipeline.warehouse import mark_current
+from credit_pipeline.transform.tables import TableFacts, describe_tables
+from credit_pipeline.warehouse import connect, mark_current
 
 log = logging.getLogger(__name__)
 
@@ -70,20 +69,24 @@ def dbt_build(context: dg.AssetExecutionContext, pipeline: Pipeline, dbt: DbtCli
     if not target.is_replay:
         mark_current(settings, day)
     ensure_sources(settings)
+    events: list[Any] = []
     built = 0
     with dbt_environment(settings, target.path):
         invocation = dbt.cli(
-            dbt_args("build", variables),
-            context=context,
-            target_path=target_path(settings, context.run.run_id),
+            dbt_args("build", variables), context=context, target_path=target_path(settings, context.run.run_id)
         )
-        for event in invocation.stream().fetch_row_counts().fetch_column_metadata(with_column_lineage=False):
-            if isinstance(event, (dg.Output, dg.AssetMaterialization)):
+        for event in invocation.stream():
+            events.append(event)
+            if isinstance(event, dg.Output):
                 built += 1
                 if built % 10 == 0:
-                    log.info("dbt: %d models and seeds built", built)
-            yield event
-    log.info("dbt: %d models and seeds built, all tests passed", built)
+                    log.info("dbt: %d tables built", built)
+    # Only now is the file free: dagster-dbt's own fetchers would open it with other settings, which DuckDB refuses.
+    with connect(settings, target.path, read_only=True) as connection:
+        tables = describe_tables(connection)
+    for event in events:
+        yield _with_table_metadata(event, tables, context) if isinstance(event, dg.Output) else event
+    log.info("dbt: %d tables built, all tests passed", built)
     pipeline.audit().append(
         "warehouse_built",
         "transform",
@@ -92,4 +95,21 @@ def dbt_build(context: dg.AssetExecutionContext, pipeline: Pipeline, dbt: DbtCli
         model=champion_dir(settings, day).name,
         is_replay=target.is_replay,
         models=built,
+    )
+
+
+def _with_table_metadata(
+    event: dg.Output[Any], tables: Mapping[str, TableFacts], context: dg.AssetExecutionContext
+) -> dg.Output[Any]:
+    key = context.asset_key_for_output(event.output_name)
+    facts = tables.get(".".join(key.path))
+    if facts is None:
+        return event
+    columns = [dg.TableColumn(column.name, column.type, description=column.comment) for column in facts.columns]
+    return event.with_metadata(
+        {
+            **event.metadata,
+            "dagster/row_count": facts.row_count,
+            "dagster/column_schema": dg.TableSchema(columns),
+        }
     )

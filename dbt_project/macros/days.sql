@@ -13,7 +13,10 @@
 {% macro snapshots() -%}
     {%- set days = (var("as_of_dates", []) | map("string") | list + [as_of_text()]) | unique | sort -%}
     {%- for day in days %}
-        select cast('{{ day }}' as date) as as_of_date {% if not loop.last %} union all {% endif %}
+        select cast('{{ day }}' as date) as as_of_date
+        {% if not loop.last %}
+            union all
+        {% endif %}
     {%- endfor %}
 {%- endmacro %}
 
@@ -37,14 +40,20 @@
         {% for name, key in periods.items() %}
             ,
             max(
-                case when e.record_kind = '{{ key[0] }}' and e.record_class = '{{ key[1] }}' then e.effect_months end
+                case
+                    when e.record_kind = '{{ key[0] }}' and e.record_class = '{{ key[1] }}'
+                    then e.effect_months
+                end
             ) as {{ name }}_months,
             max(
                 case when e.record_kind = '{{ key[0] }}' and e.record_class = '{{ key[1] }}' then e.weight end
             ) as {{ name }}_weight
         {% endfor %}
     from snapshots as s
-    left join {{ ref("effect_periods") }} as e on e.effective_from <= s.as_of_date and e.effective_to >= s.as_of_date
+    left join
+        {{ ref("effect_periods") }} as e
+        on e.effective_from <= s.as_of_date
+        and e.effective_to >= s.as_of_date
     group by s.as_of_date
 {%- endmacro %}
 

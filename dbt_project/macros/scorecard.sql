@@ -2,9 +2,7 @@
    The SQL made from it adds whole micro points, so every engine gives the same score (scorecard of credit_pipeline.grading).
    A bin is lower < x <= upper, an open end is null; null and NaN score what kind 'missing' says. #}
 {% macro scorecard() %}
-    {% if not execute %}
-        {{ return({"intercept": 0, "features": [], "digest": ""}) }}
-    {% endif %}
+    {% if not execute %} {{ return({"intercept": 0, "features": [], "digest": ""}) }} {% endif %}
     {% set table = source("grading", "scorecard_points") %}
     {% set columns = run_query("select * from " ~ table ~ " limit 0").column_names %}
     {% set reference = "cast(reference_micro as varchar(40))" if "reference_micro" in columns else "''" %}
@@ -37,20 +35,34 @@
                 {% if row["feature"] not in indicator_names() %}
                     {{
                         exceptions.raise_compiler_error(
-                            "the points table scores '" ~ row["feature"] ~ "', which is no indicator; see macros/indicators.sql"
+                            "the points table scores '"
+                            ~ row["feature"]
+                            ~ "', which is no indicator; see macros/indicators.sql"
                         )
                     }}
                 {% endif %}
-                {% set feature = {"name": row["feature"], "bins": [], "categories": [], "missing": 0, "reference": none} %}
+                {% set feature = {
+                    "name": row["feature"],
+                    "bins": [],
+                    "categories": [],
+                    "missing": 0,
+                    "reference": none,
+                } %}
                 {% do by_name.update({row["feature"]: feature}) %}
                 {% do card["features"].append(feature) %}
             {% endif %}
             {% set feature = by_name[row["feature"]] %}
-            {% if row["reference_text"] != "n" %} {% do feature.update({"reference": row["reference_text"][1:] | int}) %} {% endif %}
+            {% if row["reference_text"] != "n" %}
+                {% do feature.update({"reference": row["reference_text"][1:] | int}) %}
+            {% endif %}
             {% if row["kind"] == "num" %}
                 {% set upper = row["upper_text"][1:] | lower %}
-                {% if upper and "e" not in upper and "inf" not in upper %} {% set upper = upper ~ "e0" %} {% endif %}
-                {% do feature["bins"].append({"upper": upper if "inf" not in upper else "", "micro": micro}) %}
+                {% if upper and "e" not in upper and "inf" not in upper %}
+                    {% set upper = upper ~ "e0" %}
+                {% endif %}
+                {% do feature["bins"].append(
+                    {"upper": upper if "inf" not in upper else "", "micro": micro}
+                ) %}
             {% elif row["kind"] == "cat" %}
                 {% do feature["categories"].append({"category": row["category"], "micro": micro}) %}
             {% else %} {% do feature.update({"missing": micro}) %}
@@ -66,13 +78,15 @@
         case
             cast({{ column }} as varchar(200))
             {% for bin in feature["categories"] -%}
-                when '{{ bin["category"] | replace("'", "''") }}' then {{ bin["micro"] }}
+                when {{ sql_text(bin["category"]) }} then {{ bin["micro"] }}
             {% endfor -%}
             else {{ feature["missing"] }}
         end
     {%- else -%}
         case
-            when {{ column }} is null or isnan({{ column }}) then {{ feature["missing"] }} else {{ steps(column, feature["bins"]) }}
+            when {{ column }} is null or isnan({{ column }})
+            then {{ feature["missing"] }}
+            else {{ steps(column, feature["bins"]) }}
         end
     {%- endif -%}
 {%- endmacro %}
@@ -82,7 +96,8 @@
     {%- if bins | length == 1 -%} {{ bins[0]["micro"] }}
     {%- elif bins | length <= 30 -%}
         case
-            {%- for bin in bins[:-1] %} when {{ column }} <= {{ bin["upper"] }} then {{ bin["micro"] }}{% endfor %}
+            {%- for bin in bins[:-1] %} when {{ column }} <= {{ bin["upper"] }} then {{ bin["micro"] }}
+            {% endfor %}
             else {{ bins[-1]["micro"] }}
         end
     {%- else -%}
@@ -103,13 +118,18 @@
             select
                 'n' || coalesce(cast(score_micro_upper as varchar(40)), '') as upper_text,
                 'n' || cast(probability as varchar(40)) as probability_text
-            from {{ source("grading", "calibration") }}
+            from {{ calibration_steps() }}
             order by score_micro_upper asc nulls last
         {%- endset -%}
         {%- set bins = [] -%}
         {%- for row in run_query(query) -%}
             {%- set chance = row["probability_text"][1:] | lower -%}
-            {%- do bins.append({"upper": row["upper_text"][1:], "micro": chance if "e" in chance else chance ~ "e0"}) -%}
+            {%- do bins.append(
+                {
+                    "upper": row["upper_text"][1:],
+                    "micro": chance if "e" in chance else chance ~ "e0",
+                }
+            ) -%}
         {%- endfor -%}
         {{ steps(column, bins) }}
     {%- endif -%}
@@ -119,7 +139,9 @@
 {% macro policy_version() -%}
     {%- if execute -%}
         {%- set sums = [] -%}
-        {%- for node in graph.nodes.values() | selectattr("resource_type", "equalto", "seed") | sort(attribute="name") -%}
+        {%- for node in graph.nodes.values() | selectattr("resource_type", "equalto", "seed") | sort(
+            attribute="name"
+        ) -%}
             {%- do sums.append(node.name ~ "=" ~ node.checksum.checksum) -%}
         {%- endfor -%}
         {{ return(local_md5(sums | join("|"))) }}
@@ -128,5 +150,5 @@
 {%- endmacro %}
 
 {# Place of a grade from best (A = 1) to worst (E = 5), and back. #}
-{% macro grade_rank(grade) -%} position({{ grade }} in 'ABCDE') {%- endmacro %}
+{% macro grade_rank(grade) -%} nullif(position(nullif({{ grade }}, '') in 'ABCDE'), 0) {%- endmacro %}
 {% macro grade_of(rank) -%} substr('ABCDE', cast({{ rank }} as integer), 1) {%- endmacro %}

@@ -6,7 +6,9 @@
         {% set path = env_var("CREDIT_HTTPFS_EXTENSION", "") %}
         {% if not path %}
             {% set wheel = "lib/python3*/site-packages/duckdb_extension_httpfs/extensions/*/httpfs.duckdb_extension" %}
-            {% set found = run_query("select file from glob('../.venv/" ~ wheel ~ "') order by file limit 1") %}
+            {% set found = run_query(
+                "select file from glob('../.venv/" ~ wheel ~ "') order by file limit 1"
+            ) %}
             {% if found | length > 0 %} {% set path = found.columns[0].values()[0] %} {% endif %}
         {% endif %}
         {% if path %} {% do run_query("load '" ~ path ~ "'") %}

@@ -2,7 +2,7 @@
 with
     frozen as (
         select distinct plan_id, cast(round as integer) as round
-        from {{ source("inspection", "frozen_frames") }}
+        from {{ frozen_frames() }}
         where frozen_date <= {{ as_of() }}
     ),
     live as (
@@ -11,7 +11,11 @@ with
         left join frozen as f on f.plan_id = r.plan_id and f.round = r.round
         where f.plan_id is null
     ),
-    wanted as (select l.plan_id, l.round, u.unit_id, u.uscc from live as l cross join {{ ref("enterprise_units") }} as u),
+    wanted as (
+        select l.plan_id, l.round, u.unit_id, u.uscc
+        from live as l
+        cross join {{ ref("enterprise_units") }} as u
+    ),
     given as (
         select f.plan_id, f.round, f.unit_id, f.uscc, count(*) as row_count
         from {{ ref("inspection_frame") }} as f

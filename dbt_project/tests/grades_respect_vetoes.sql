@@ -4,7 +4,10 @@ from {{ ref("enterprise_grades") }} as g
 join {{ ref("grade_vetoes") }} as v on v.uscc = g.uscc
 where
     (v.effect = 'force' and position(g.platform_grade in 'ABCDE') < position(v.veto_grade in 'ABCDE'))
-    or (v.effect = 'not_better_than' and position(g.platform_grade in 'ABCDE') < position(v.veto_grade in 'ABCDE'))
+    or (
+        v.effect = 'not_better_than'
+        and position(g.platform_grade in 'ABCDE') < position(v.veto_grade in 'ABCDE')
+    )
 union all
 select uscc
 from {{ ref("enterprise_grades") }}

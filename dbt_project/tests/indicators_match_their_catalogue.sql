@@ -5,7 +5,9 @@ with
             select
                 '{{ name }}' as indicator,
                 '{{ "peers" if name in peer_indicators() else "cap" }}' as standardization
-            {% if not loop.last %} union all {% endif %}
+            {% if not loop.last %}
+                union all
+            {% endif %}
         {% endfor %}
     ),
     described as (select * from {{ in_force("indicators") }} as i)

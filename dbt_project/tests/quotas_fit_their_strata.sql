@@ -6,7 +6,8 @@ with
         where excluded_reason = ''
         group by unit_id, platform_grade
     )
-select coalesce(q.unit_id, s.unit_id) as unit_id, coalesce(q.platform_grade, s.platform_grade) as platform_grade
+select
+    coalesce(q.unit_id, s.unit_id) as unit_id, coalesce(q.platform_grade, s.platform_grade) as platform_grade
 from {{ ref("inspection_quotas") }} as q
 full outer join strata as s on s.unit_id = q.unit_id and s.platform_grade = q.platform_grade
 where

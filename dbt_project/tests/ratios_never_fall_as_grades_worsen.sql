@@ -16,7 +16,11 @@ where a.ratio_bp < b.ratio_bp or (b.ratio_bp > 0 and a.ratio_bp <> b.ratio_bp)
 union all
 select 'bounds' as problem, grade
 from ratios
-where min_visits > max_visits or ratio_bp < 0 or ratio_bp > 10000 or rounding not in ('ceil', 'half_up', 'floor')
+where
+    min_visits > max_visits
+    or ratio_bp < 0
+    or ratio_bp > 10000
+    or rounding not in ('ceil', 'half_up', 'floor')
 union all
 select 'cells' as problem, 'A-E' as grade
 from ratios

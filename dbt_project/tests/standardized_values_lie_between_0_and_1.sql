@@ -7,5 +7,6 @@ where
         s.{{ name }} < 0e0
         or s.{{ name }} > 1e0
         or (s.{{ name }} is null and e.{{ name }} is not null)
-        or (s.{{ name }} is not null and e.{{ name }} is null) {% if not loop.last %} or {% endif %}
+        or (s.{{ name }} is not null and e.{{ name }} is null)
+        {% if not loop.last %} or {% endif %}
     {% endfor %}

@@ -8,7 +8,13 @@ with
         where known_to is null
     ),
     licences as (
-        select uscc, coalesce(licence_name, '') || ' ' || coalesce(document_name, '') || ' ' || coalesce(content, '') as words
+        select
+            uscc,
+            coalesce(licence_name, '')
+            || ' '
+            || coalesce(document_name, '')
+            || ' '
+            || coalesce(content, '') as words
         from {{ ref("stg_licences") }} as l
         where
             {{ counts_on("l", as_of()) }}
@@ -22,7 +28,10 @@ with
         union all
         select e.uscc, r.tag, r.match_on, r.pattern
         from register as e
-        join rules as r on r.match_on = 'scope_keyword' and {{ contains_text("e.business_scope", "r.pattern") }}
+        join
+            rules as r
+            on r.match_on = 'scope_keyword'
+            and {{ contains_text("e.business_scope", "r.pattern") }}
         union all
         select l.uscc, r.tag, r.match_on, r.pattern
         from licences as l

@@ -6,7 +6,9 @@ with
         where r.known_to is null
     ),
     kinds as (select code_prefix, subject_kind, is_gradable from {{ in_force("subject_kinds") }} as k),
-    regions as (select region, region_name, region_level, address_keyword from {{ in_force("regions") }} as g),
+    regions as (
+        select region, region_name, region_level, address_keyword from {{ in_force("regions") }} as g
+    ),
     counties as (select * from regions where region_level <> 'city'),
     city as (select min(region) as region from regions where region_level = 'city'),
     sizes as (
@@ -30,9 +32,13 @@ with
         from {{ ref("enterprise_safety_tags") }}
         group by uscc
     ),
-    -- A county of the register's own columns, else of its words, else where the code was issued, else the city.
+    -- A county of the register's own columns, else of its words, else where the code was issued, else the
+    -- city.
     coded as (
-        select r.uscc, coalesce(g.region, t.region) as region, case when g.region is not null then 'region_code' else 'township' end as basis
+        select
+            r.uscc,
+            coalesce(g.region, t.region) as region,
+            case when g.region is not null then 'region_code' else 'township' end as basis
         from register as r
         left join counties as g on g.region = substr(r.region, 1, 6)
         left join counties as t on t.region = substr(r.township, 1, 6)
@@ -72,8 +78,13 @@ with
                 then d.basis
                 when w.found is not null
                 then
-                    case substr(w.found, 1, 1)
-                        when '1' then 'address' when '2' then 'enterprise_name' else 'registration_authority'
+                    case
+                        substr(w.found, 1, 1)
+                        when '1'
+                        then 'address'
+                        when '2'
+                        then 'enterprise_name'
+                        else 'registration_authority'
                     end
                 when u.region is not null
                 then 'issued_in'

@@ -46,7 +46,8 @@ with
             count(*) as scored_count
         from {{ ref("enterprise_scores") }}
     ),
-    -- A surplus over the reference and its indicator in one number, so that the largest can be found by greatest();
+    -- A surplus over the reference and its indicator in one number, so that the largest can be found by
+    -- greatest();
     -- of equal ones the indicator that is first by name wins.
     surplus as (
         select
@@ -55,7 +56,9 @@ with
                 ,
                 case
                     when s.p_{{ feature["name"] }} > r.r_{{ feature["name"] }}
-                    then (s.p_{{ feature["name"] }} - r.r_{{ feature["name"] }}) * 1000 + {{ 999 - loop.index0 }}
+                    then
+                        (s.p_{{ feature["name"] }} - r.r_{{ feature["name"] }}) * 1000
+                        + {{ 999 - loop.index0 }}
                 end as s_{{ loop.index0 }}
             {% endfor %}
         from {{ ref("enterprise_scores") }} as s
@@ -71,8 +74,12 @@ with
                         cast(null as bigint),
                         {% for feature in features %}
                             {% if place == 1 %} s_{{ loop.index0 }}
-                            {% else %} case when s_{{ loop.index0 }} < best_{{ place - 1 }} then s_{{ loop.index0 }} end
-                            {% endif %} {% if not loop.last %},{% endif %}
+                            {% else %}
+                                case
+                                    when s_{{ loop.index0 }} < best_{{ place - 1 }} then s_{{ loop.index0 }}
+                                end
+                            {% endif %}
+                            {% if not loop.last %},{% endif %}
                         {% endfor %}
                     )
                 {% else %} cast(null as bigint)
@@ -87,7 +94,9 @@ with
                 ,
                 case
                     mod(best_{{ place }}, 1000)
-                    {% for feature in features %} when {{ 999 - loop.index0 }} then '{{ feature["name"] }}' {% endfor %}
+                    {% for feature in features %}
+                        when {{ 999 - loop.index0 }} then '{{ feature["name"] }}'
+                    {% endfor %}
                     {% if not features %} when 0 then '' {% endif %}
                 end as reason_{{ place }}
             {% endfor %}
@@ -123,7 +132,10 @@ with
         select
             *,
             case
-                when score_rank = 5 and negative_record_count = 0 and {{ parameter("e_needs_negative_record") }} = 1
+                when
+                    score_rank = 5
+                    and negative_record_count = 0
+                    and {{ parameter("e_needs_negative_record") }} = 1
                 then 4
                 else score_rank
             end as model_rank
@@ -136,7 +148,9 @@ with
                 when m.data_completeness >= p.minimum_kinds
                 then
                     case
-                        when m.operating_months < p.new_months then greatest(m.model_rank, p.new_rank) else m.model_rank
+                        when m.operating_months < p.new_months
+                        then greatest(m.model_rank, p.new_rank)
+                        else m.model_rank
                     end
                 when m.operating_months < p.new_months and m.negative_record_count <= p.new_negatives
                 then p.new_rank

@@ -5,7 +5,6 @@
 {%- set features = {} -%}
 {%- for feature in card["features"] -%} {%- do features.update({feature["name"]: feature}) -%} {%- endfor -%}
 -- depends_on: {{ source("grading", "scorecard_points") }}
--- depends_on: {{ source("grading", "calibration") }}
 with
     points as (
         select
@@ -14,7 +13,9 @@ with
             {% for name in indicator_names() %}
                 ,
                 cast(
-                    {% if name in features %} {{ feature_points(features[name], name) }} {% else %} 0 {% endif %} as bigint
+                    {% if name in features %}{{ feature_points(features[name], name) }}
+                    {% else %}0
+                    {% endif %} as bigint
                 ) as p_{{ name }}
             {% endfor %}
         from {{ ref("standardized_indicators") }}
@@ -24,7 +25,8 @@ with
         select
             *,
             cast(
-                {{ card["intercept"] }}{% for name in indicator_names() %} + p_{{ name }}{% endfor %} as bigint
+                {{ card["intercept"] }}
+                {% for name in indicator_names() %} + p_{{ name }}{% endfor %} as bigint
             ) as score_micro
         from points
     )

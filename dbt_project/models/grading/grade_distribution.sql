@@ -8,9 +8,12 @@ with
         group by e.region, g.platform_grade
     ),
     areas as (
-        select 'city' as area_level, region, region_name from {{ in_force("regions") }} as r where region_level = 'city'
+        select 'city' as area_level, region, region_name
+        from {{ in_force("regions") }} as r
+        where region_level = 'city'
         union all
-        select 'county' as area_level, region, region_name from {{ in_force("regions") }} as r
+        select 'county' as area_level, region, region_name
+        from {{ in_force("regions") }} as r
     ),
     cells as (
         select a.area_level, a.region, a.region_name, b.grade as platform_grade, b.label as grade_label
@@ -43,5 +46,8 @@ select
     platform_grade,
     grade_label,
     cast(enterprise_count as bigint) as enterprise_count,
-    cast({{ int_div("cast(enterprise_count as bigint) * 10000", "nullif(cast(area_count as bigint), 0)") }} as bigint) as share_bp
+    cast(
+        {{ int_div("cast(enterprise_count as bigint) * 10000", "nullif(cast(area_count as bigint), 0)") }}
+        as bigint
+    ) as share_bp
 from totals

@@ -2,7 +2,9 @@
    A veto ends on the day its listing ends or is repaired. #}
 with
     penalty_periods as (
-        select record_class, effect_months from {{ in_force("effect_periods") }} as e where record_kind = 'penalty'
+        select record_class, effect_months
+        from {{ in_force("effect_periods") }} as e
+        where record_kind = 'penalty'
     ),
     inspection_periods as (
         select max(effect_months) as effect_months
@@ -99,7 +101,9 @@ with
             j.source_row,
             j.ingest_date
         from {{ ref("stg_judgment_defaulters") }} as j
-        join judgment_periods as e on e.record_class = case when j.performance = 'partly' then 'partly' else 'unperformed' end
+        join
+            judgment_periods as e
+            on e.record_class = case when j.performance = 'partly' then 'partly' else 'unperformed' end
         where
             {{ counts_on("j", as_of()) }}
             and j.published_date <= {{ as_of() }}

@@ -56,7 +56,7 @@ with
             g.negative_record_count_12m,
             u.scheme as industry_scheme,
             r.rating as industry_rating,
-            r.mapped_grade as industry_mapped_grade,
+            nullif(r.mapped_grade, '') as industry_mapped_grade,
             r.is_mapped,
             {{ grade_rank("g.platform_grade") }} as platform_rank,
             {{ grade_rank("r.mapped_grade") }} as industry_rank
@@ -120,7 +120,13 @@ select
     || case
         when industry_rating is null
         then ', no valid rating of the line'
-        else ', ' || industry_scheme || ' ' || industry_rating || ' = ' || coalesce(industry_mapped_grade, 'neutral')
+        else
+            ', '
+            || industry_scheme
+            || ' '
+            || industry_rating
+            || ' = '
+            || coalesce(industry_mapped_grade, 'neutral')
     end
     || ', rule '
     || rule

@@ -2,7 +2,11 @@
 with
     snapshots as ({{ snapshots() }}),
     periods as (
-        {{ effect_periods_at({"listed": ["abnormal_listing", "listed"], "removed": ["abnormal_listing", "removed"]}) }}
+        {{
+            effect_periods_at(
+                {"listed": ["abnormal_listing", "listed"], "removed": ["abnormal_listing", "removed"]}
+            )
+        }}
     ),
     listings as (
         select

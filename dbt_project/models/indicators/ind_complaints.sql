@@ -20,7 +20,9 @@ with
             c.received_date,
             coalesce(c.closed_date, c.received_date) <= p.as_of_date
             and c.kind = 'report'
-            and (coalesce(c.is_verified, false) or coalesce(c.outcome = 'filed', false)) as is_verified_report,
+            and (
+                coalesce(c.is_verified, false) or coalesce(c.outcome = 'filed', false)
+            ) as is_verified_report,
             coalesce(c.closed_date, c.received_date) <= p.as_of_date
             and c.kind = 'complaint'
             and coalesce(c.outcome = 'failed', false) as is_failed_dispute,

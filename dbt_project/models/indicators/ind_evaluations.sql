@@ -3,7 +3,11 @@
 with
     snapshots as ({{ snapshots() }}),
     periods as (
-        {{ effect_periods_at({"public_credit": ["evaluation", "public_credit"], "industry": ["evaluation", "industry"]}) }}
+        {{
+            effect_periods_at(
+                {"public_credit": ["evaluation", "public_credit"], "industry": ["evaluation", "industry"]}
+            )
+        }}
     ),
     given as (
         select
@@ -57,7 +61,7 @@ with
         from given
     ),
     leveled as (
-        select r.as_of_date, r.uscc, r.scheme, position(m.mapped_grade in 'ABCDE') as level
+        select r.as_of_date, r.uscc, r.scheme, {{ grade_rank("m.mapped_grade") }} as level
         from ranked as r
         left join
             {{ ref("rating_maps") }} as m
@@ -70,8 +74,8 @@ with
 select
     as_of_date,
     uscc,
-    cast(max(case when scheme = 'public_credit' and level > 0 then level end) as bigint) as public_evaluation_level,
-    cast(max(case when scheme <> 'public_credit' and level > 0 then level end) as bigint) as industry_rating_level,
+    cast(max(case when scheme = 'public_credit' then level end) as bigint) as public_evaluation_level,
+    cast(max(case when scheme <> 'public_credit' then level end) as bigint) as industry_rating_level,
     count(*) as evidence_count
 from leveled
 group by as_of_date, uscc

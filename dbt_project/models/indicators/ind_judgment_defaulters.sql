@@ -4,7 +4,10 @@ with
     periods as (
         {{
             effect_periods_at(
-                {"unperformed": ["judgment_default", "unperformed"], "partly": ["judgment_default", "partly"]}
+                {
+                    "unperformed": ["judgment_default", "unperformed"],
+                    "partly": ["judgment_default", "partly"],
+                }
             )
         }}
     ),
@@ -20,9 +23,13 @@ with
             on {{ counts_on("j", "p.as_of_date") }}
             and j.published_date <= p.as_of_date
             and (j.withdrawn_date is null or j.withdrawn_date > p.as_of_date)
-            and j.published_date > {{ add_months(
-                "p.as_of_date", "-case when j.performance = 'partly' then p.partly_months else p.unperformed_months end"
-            ) }}
+            and j.published_date
+            > {{
+                add_months(
+                    "p.as_of_date",
+                    "-case when j.performance = 'partly' then p.partly_months else p.unperformed_months end",
+                )
+            }}
         where coalesce(j.performance, 'unperformed') <> 'performed'
     )
 select

@@ -1,7 +1,9 @@
 {# Licences in force, and those that expired or lapsed within the period without a later one of the same name. #}
 with
     snapshots as ({{ snapshots() }}),
-    periods as ({{ effect_periods_at({"expired": ["licence", "expired"], "evidence": ["evidence", "any"]}) }}),
+    periods as (
+        {{ effect_periods_at({"expired": ["licence", "expired"], "evidence": ["evidence", "any"]}) }}
+    ),
     licences as (
         select
             p.as_of_date,
@@ -26,6 +28,8 @@ select
     uscc,
     count(case when last_day >= as_of_date then 1 end) as valid_licence_count,
     count(case when last_day < as_of_date and last_day >= expired_after then 1 end) as expired_licence_count,
-    count(case when last_day >= as_of_date or last_decision_date > evidence_after then 1 end) as evidence_count
+    count(
+        case when last_day >= as_of_date or last_decision_date > evidence_after then 1 end
+    ) as evidence_count
 from licences
 group by as_of_date, uscc

@@ -15,7 +15,8 @@ with
             o.revenue_fen,
             o.tax_arrears_fen,
             row_number() over (
-                partition by p.as_of_date, o.uscc order by o.report_year desc nulls last, o.known_from desc nulls last
+                partition by p.as_of_date, o.uscc
+                order by o.report_year desc nulls last, o.known_from desc nulls last
             ) as recency
         from {{ ref("stg_operations") }} as o
         join

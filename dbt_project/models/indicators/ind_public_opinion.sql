@@ -1,7 +1,9 @@
 {# Negative items of public opinion, each by the confidence that it is negative (verified ones fully), short-lived. #}
 with
     snapshots as ({{ snapshots() }}),
-    periods as ({{ effect_periods_at({"negative": ["public_opinion", "negative"], "evidence": ["evidence", "any"]}) }}),
+    periods as (
+        {{ effect_periods_at({"negative": ["public_opinion", "negative"], "evidence": ["evidence", "any"]}) }}
+    ),
     items as (
         select
             p.as_of_date,

@@ -1,7 +1,9 @@
 {# Frequent changes of name, address, legal representative, capital or shareholders (异常变动). #}
 with
     snapshots as ({{ snapshots() }}),
-    periods as ({{ effect_periods_at({"change": ["registration_change", "any"], "evidence": ["evidence", "any"]}) }})
+    periods as (
+        {{ effect_periods_at({"change": ["registration_change", "any"], "evidence": ["evidence", "any"]}) }}
+    )
 select
     p.as_of_date,
     c.uscc,

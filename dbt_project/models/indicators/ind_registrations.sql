@@ -8,7 +8,9 @@ select
     e.industry_section,
     e.size_class,
     e.established_date,
-    cast({{ int_div("greatest(0, " ~ day_diff("e.established_date", "s.as_of_date") ~ ")", "30") }} as bigint) as operating_months,
+    cast(
+        {{ int_div("greatest(0, " ~ day_diff("e.established_date", "s.as_of_date") ~ ")", "30") }} as bigint
+    ) as operating_months,
     e.registered_capital_fen
 from {{ ref("enterprises") }} as e
 join

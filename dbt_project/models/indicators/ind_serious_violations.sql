@@ -2,7 +2,11 @@
 with
     snapshots as ({{ snapshots() }}),
     periods as (
-        {{ effect_periods_at({"listed": ["serious_violation", "listed"], "removed": ["serious_violation", "removed"]}) }}
+        {{
+            effect_periods_at(
+                {"listed": ["serious_violation", "listed"], "removed": ["serious_violation", "removed"]}
+            )
+        }}
     ),
     listings as (
         select

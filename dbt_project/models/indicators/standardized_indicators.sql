@@ -12,7 +12,8 @@ with
     caps as (
         select
             {% for name in capped %}
-                max(case when indicator = '{{ name }}' then cap end) as {{ name }} {% if not loop.last %},{% endif %}
+                max(case when indicator = '{{ name }}' then cap end) as {{ name }}
+                {% if not loop.last %},{% endif %}
             {% endfor %}
         from {{ in_force("indicators") }} as i
     ),
@@ -21,7 +22,9 @@ with
             as_of_date,
             industry_section,
             size_class,
-            case when grouping(size_class) = 0 then 1 when grouping(industry_section) = 0 then 2 else 3 end as level
+            case
+                when grouping(size_class) = 0 then 1 when grouping(industry_section) = 0 then 2 else 3
+            end as level
             {% for name in peers %}
                 ,
                 count({{ name }}) as {{ name }}_peers,
@@ -29,7 +32,10 @@ with
                 cast(percentile_disc(0.95) within group (order by {{ name }}) as bigint) as {{ name }}_high
             {% endfor %}
         from {{ ref("enterprise_indicators") }}
-        group by grouping sets ((as_of_date, industry_section, size_class), (as_of_date, industry_section), (as_of_date))
+        group by
+            grouping sets (
+                (as_of_date, industry_section, size_class), (as_of_date, industry_section), (as_of_date)
+            )
     ),
     compared as (
         select
@@ -54,7 +60,10 @@ with
             and a.industry_section = e.industry_section
             and a.size_class = e.size_class
         left join
-            bounds as b on b.level = 2 and b.as_of_date = e.as_of_date and b.industry_section = e.industry_section
+            bounds as b
+            on b.level = 2
+            and b.as_of_date = e.as_of_date
+            and b.industry_section = e.industry_section
         left join bounds as c on c.level = 3 and c.as_of_date = e.as_of_date
     )
 select
@@ -66,7 +75,9 @@ select
         {% if name in capped %}
             case
                 when e.{{ name }} is not null
-                then cast(least(greatest(e.{{ name }}, 0), c.{{ name }}) as double) / cast(c.{{ name }} as double)
+                then
+                    cast(least(greatest(e.{{ name }}, 0), c.{{ name }}) as double)
+                    / cast(c.{{ name }} as double)
             end as {{ name }},
         {% else %}
             case
@@ -75,7 +86,8 @@ select
                 when e.{{ name }}_high > e.{{ name }}_low
                 then
                     cast(
-                        least(greatest(e.{{ name }}, e.{{ name }}_low), e.{{ name }}_high) - e.{{ name }}_low as double
+                        least(greatest(e.{{ name }}, e.{{ name }}_low), e.{{ name }}_high)
+                        - e.{{ name }}_low as double
                     )
                     / cast(e.{{ name }}_high - e.{{ name }}_low as double)
                 when e.{{ name }} < e.{{ name }}_low

@@ -16,7 +16,7 @@ with
             f.frozen_date
         from rounds as r
         join
-            {{ source("inspection", "frozen_frames") }} as f
+            {{ frozen_frames() }} as f
             on f.plan_id = r.plan_id
             and cast(f.round as integer) = r.round
             and f.frozen_date <= {{ as_of() }}
@@ -29,9 +29,13 @@ with
         where f.plan_id is null
     ),
     neutral as (
-        select min(grade) as grade from {{ in_force("data_poor_rules") }} as d where path = 'insufficient_data'
+        select min(grade) as grade
+        from {{ in_force("data_poor_rules") }} as d
+        where path = 'insufficient_data'
     ),
-    ratios as (select grade, is_safety_related, ratio_bp, max_visits from {{ in_force("inspection_ratios") }} as r),
+    ratios as (
+        select grade, is_safety_related, ratio_bp, max_visits from {{ in_force("inspection_ratios") }} as r
+    ),
     visits as (
         select i.unit_id, i.uscc, count(distinct i.task_no) as visit_count
         from {{ ref("stg_inspection_results") }} as i
@@ -56,7 +60,9 @@ with
                 when not e.is_gradable_kind
                 then 'kind_not_graded'
                 when q.ratio_bp = 0
-                then g.platform_grade || case when e.is_safety_related then '_safety_related' else '_not_safety_related' end
+                then
+                    g.platform_grade
+                    || case when e.is_safety_related then '_safety_related' else '_not_safety_related' end
                 when v.visit_count >= q.max_visits
                 then 'visit_cap_reached'
                 else ''

@@ -18,7 +18,7 @@ with
             f.frozen_date
         from rounds as r
         join
-            {{ source("inspection", "frozen_quotas") }} as f
+            {{ frozen_quotas() }} as f
             on f.plan_id = r.plan_id
             and cast(f.round as integer) = r.round
             and f.frozen_date <= {{ as_of() }}
@@ -30,7 +30,8 @@ with
         left join frozen_rounds as f on f.plan_id = r.plan_id and f.round = r.round
         where f.plan_id is null
     ),
-    -- Among a grade's rows the largest ratio is that of those who may be drawn: A has 0 where safety is no concern.
+    -- Among a grade's rows the largest ratio is that of those who may be drawn: A has 0 where safety is no
+    -- concern.
     ratios as (
         select grade, max(ratio_bp) as ratio_bp, max(rounding) as rounding, max_by(basis, ratio_bp) as basis
         from {{ in_force("inspection_ratios") }} as i

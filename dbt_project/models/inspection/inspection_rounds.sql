@@ -8,7 +8,10 @@ with
     ),
     numbers as (
         {% for number in range(1, 13) %}
-            select {{ number }} as round {% if not loop.last %} union all {% endif %}
+            select {{ number }} as round
+            {% if not loop.last %}
+                union all
+            {% endif %}
         {% endfor %}
     ),
     plans as (
@@ -23,7 +26,8 @@ with
                     "make_date(y.plan_year, cast(p.first_due_month as integer), cast(p.first_due_day as integer))",
                     "(n.round - 1) * " ~ int_div("12", "p.rounds_per_year"),
                 )
-            }} as due_date
+            }}
+            as due_date
         from {{ in_force("inspection_plans") }} as p
         cross join years as y
         join numbers as n on n.round <= p.rounds_per_year
@@ -31,7 +35,9 @@ with
     due as (
         select
             *,
-            row_number() over (partition by plan_template order by due_date desc nulls last, round desc nulls last) as recency
+            row_number() over (
+                partition by plan_template order by due_date desc nulls last, round desc nulls last
+            ) as recency
         from plans
         where due_date <= {{ as_of() }}
     )

@@ -1,1 +1,19 @@
-{{ versions("abnormal_listings", business_key=["listing_id"], columns=["listing_id", "uscc", "enterprise_name", "reason", "listed_date", "listing_authority", "removal_reason", "removed_date", "removal_authority"], event_date="listed_date", void_record_no="listing_id") }}
+{{
+    versions(
+        "abnormal_listings",
+        business_key=["listing_id"],
+        columns=[
+            "listing_id",
+            "uscc",
+            "enterprise_name",
+            "reason",
+            "listed_date",
+            "listing_authority",
+            "removal_reason",
+            "removed_date",
+            "removal_authority",
+        ],
+        event_date="listed_date",
+        void_record_no="listing_id",
+    )
+}}

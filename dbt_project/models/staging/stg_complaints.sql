@@ -1,1 +1,21 @@
-{{ versions("complaints", business_key=["ticket_no"], columns=["ticket_no", "kind", "uscc", "enterprise_name", "received_date", "category", "is_accepted", "outcome", "closed_date", "amount_fen", "is_verified", "content"], event_date="received_date") }}
+{{
+    versions(
+        "complaints",
+        business_key=["ticket_no"],
+        columns=[
+            "ticket_no",
+            "kind",
+            "uscc",
+            "enterprise_name",
+            "received_date",
+            "category",
+            "is_accepted",
+            "outcome",
+            "closed_date",
+            "amount_fen",
+            "is_verified",
+            "content",
+        ],
+        event_date="received_date",
+    )
+}}

@@ -1,1 +1,17 @@
-{{ versions("credit_repairs", business_key=["repair_no"], columns=["repair_no", "uscc", "enterprise_name", "target_feed", "target_record_no", "decided_date", "effective_date", "authority_name"], event_date="decided_date") }}
+{{
+    versions(
+        "credit_repairs",
+        business_key=["repair_no"],
+        columns=[
+            "repair_no",
+            "uscc",
+            "enterprise_name",
+            "target_feed",
+            "target_record_no",
+            "decided_date",
+            "effective_date",
+            "authority_name",
+        ],
+        event_date="decided_date",
+    )
+}}

@@ -1,1 +1,19 @@
-{{ versions("honours", business_key=["document_no", "uscc"], columns=["uscc", "enterprise_name", "honour_name", "honour_level", "evaluation_year", "document_no", "authority_name", "awarded_date", "valid_to", "valid_to_is_open_ended"], event_date="awarded_date") }}
+{{
+    versions(
+        "honours",
+        business_key=["document_no", "uscc"],
+        columns=[
+            "uscc",
+            "enterprise_name",
+            "honour_name",
+            "honour_level",
+            "evaluation_year",
+            "document_no",
+            "authority_name",
+            "awarded_date",
+            "valid_to",
+            "valid_to_is_open_ended",
+        ],
+        event_date="awarded_date",
+    )
+}}

@@ -1,1 +1,19 @@
-{{ versions("industry_ratings", business_key=["scheme", "uscc", "rating_year"], columns=["uscc", "enterprise_name", "scheme", "rating", "rating_year", "rated_by", "rated_date", "valid_from", "valid_to", "valid_to_is_open_ended"], event_date="rated_date") }}
+{{
+    versions(
+        "industry_ratings",
+        business_key=["scheme", "uscc", "rating_year"],
+        columns=[
+            "uscc",
+            "enterprise_name",
+            "scheme",
+            "rating",
+            "rating_year",
+            "rated_by",
+            "rated_date",
+            "valid_from",
+            "valid_to",
+            "valid_to_is_open_ended",
+        ],
+        event_date="rated_date",
+    )
+}}

@@ -1,1 +1,19 @@
-{{ versions("inspection_items", business_key=["item_code"], columns=["item_code", "item_name", "line", "item_kind", "is_safety_related", "legal_basis", "industry_sections", "valid_from", "valid_to", "valid_to_is_open_ended"], reports=false) }}
+{{
+    versions(
+        "inspection_items",
+        business_key=["item_code"],
+        columns=[
+            "item_code",
+            "item_name",
+            "line",
+            "item_kind",
+            "is_safety_related",
+            "legal_basis",
+            "industry_sections",
+            "valid_from",
+            "valid_to",
+            "valid_to_is_open_ended",
+        ],
+        reports=false,
+    )
+}}

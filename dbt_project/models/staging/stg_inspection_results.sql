@@ -1,1 +1,26 @@
-{{ versions("inspection_results", business_key=["task_no", "uscc", "item_code"], columns=["task_no", "plan_no", "item_code", "uscc", "pripid", "check_date", "authority_name", "unit_id", "origin", "direction", "result_codes", "detail", "inspectors", "rectify_due_date", "rectified_date", "published_date", "inclusion_probability"], event_date="check_date") }}
+{{
+    versions(
+        "inspection_results",
+        business_key=["task_no", "uscc", "item_code"],
+        columns=[
+            "task_no",
+            "plan_no",
+            "item_code",
+            "uscc",
+            "pripid",
+            "check_date",
+            "authority_name",
+            "unit_id",
+            "origin",
+            "direction",
+            "result_codes",
+            "detail",
+            "inspectors",
+            "rectify_due_date",
+            "rectified_date",
+            "published_date",
+            "inclusion_probability",
+        ],
+        event_date="check_date",
+    )
+}}

@@ -1,1 +1,20 @@
-{{ versions("inspectors", business_key=["inspector_id"], columns=["inspector_id", "inspector_name", "unit_id", "unit_name", "certificate_no", "certificate_valid_to", "skills", "region", "is_leader", "leave_from", "leave_to"], reports=false) }}
+{{
+    versions(
+        "inspectors",
+        business_key=["inspector_id"],
+        columns=[
+            "inspector_id",
+            "inspector_name",
+            "unit_id",
+            "unit_name",
+            "certificate_no",
+            "certificate_valid_to",
+            "skills",
+            "region",
+            "is_leader",
+            "leave_from",
+            "leave_to",
+        ],
+        reports=false,
+    )
+}}

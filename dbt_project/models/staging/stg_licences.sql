@@ -1,1 +1,34 @@
-{{ versions("licences", business_key=["authority_code", "document_no", "licence_no", "uscc"], columns=["party_name", "party_kind", "uscc", "reg_no", "org_code", "tax_no", "institution_no", "social_org_no", "legal_representative", "document_name", "document_no", "licence_kind", "licence_name", "licence_no", "content", "decision_date", "valid_from", "valid_to", "valid_to_is_open_ended", "authority_name", "authority_code", "licence_status", "source_unit_name", "source_unit_code", "remark"], event_date="decision_date") }}
+{{
+    versions(
+        "licences",
+        business_key=["authority_code", "document_no", "licence_no", "uscc"],
+        columns=[
+            "party_name",
+            "party_kind",
+            "uscc",
+            "reg_no",
+            "org_code",
+            "tax_no",
+            "institution_no",
+            "social_org_no",
+            "legal_representative",
+            "document_name",
+            "document_no",
+            "licence_kind",
+            "licence_name",
+            "licence_no",
+            "content",
+            "decision_date",
+            "valid_from",
+            "valid_to",
+            "valid_to_is_open_ended",
+            "authority_name",
+            "authority_code",
+            "licence_status",
+            "source_unit_name",
+            "source_unit_code",
+            "remark",
+        ],
+        event_date="decision_date",
+    )
+}}

@@ -1,1 +1,24 @@
-{{ versions("operations", business_key=["uscc", "report_year"], columns=["uscc", "enterprise_name", "report_year", "report_date", "total_assets_fen", "total_liabilities_fen", "revenue_fen", "profit_fen", "net_profit_fen", "tax_paid_fen", "employee_count", "insured_count", "tax_arrears_fen", "is_assets_published", "is_revenue_published"], event_date="report_date") }}
+{{
+    versions(
+        "operations",
+        business_key=["uscc", "report_year"],
+        columns=[
+            "uscc",
+            "enterprise_name",
+            "report_year",
+            "report_date",
+            "total_assets_fen",
+            "total_liabilities_fen",
+            "revenue_fen",
+            "profit_fen",
+            "net_profit_fen",
+            "tax_paid_fen",
+            "employee_count",
+            "insured_count",
+            "tax_arrears_fen",
+            "is_assets_published",
+            "is_revenue_published",
+        ],
+        event_date="report_date",
+    )
+}}

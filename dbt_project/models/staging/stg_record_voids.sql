@@ -1,7 +1,9 @@
 {# Decisions of credit repair by the record they repair: from void_from on the record weighs nothing. A decision that
    was itself withdrawn repairs nothing; one known late works from the day it was known. #}
 with
-    in_doubt as (select repair_no from {{ ref("stg_credit_repairs") }} where is_withdrawn and known_to is null)
+    in_doubt as (
+        select repair_no from {{ ref("stg_credit_repairs") }} where is_withdrawn and known_to is null
+    )
 select
     r.target_feed,
     r.target_record_no,

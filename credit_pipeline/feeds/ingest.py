@@ -1,0 +1,434 @@
+"""Ingests a feed: finds new files in landing, takes each through reader, contract and duplicate check into the lake.
+
+The one entrance of stage 1 for the jobs. How a file is read (`readers`), a row judged (`contracts`), a duplicate
+found (`versions`) and Parquet written (`lake_files`) stands in those modules.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from credit_pipeline.errors import CreditPipelineError
+from credit_pipeline.feeds.catalogue import Feed, get_feed, load_catalogue
+from credit_pipeline.feeds.contracts import Checked, Contract, build_schema
+from credit_pipeline.feeds.lake_files import LakeWriter, file_sha256, sweep
+from credit_pipeline.feeds.lake_schema import ensure_schema_files
+from credit_pipeline.feeds.ledger import (
+    FeedReport,
+    FileReport,
+    last_ingest_date,
+    outputs_of,
+    read_ledger,
+    reconcile,
+    totals,
+    write_entry,
+)
+from credit_pipeline.feeds.readers import open_tables
+from credit_pipeline.feeds.reading import (
+    BAD_ROWS_SCHEMA,
+    BadRows,
+    FileProblem,
+    RefusedFile,
+    Rows,
+    Table,
+    row_texts,
+)
+from credit_pipeline.feeds.rules import remedy_expression
+from credit_pipeline.feeds.uscc_cells import name_key
+from credit_pipeline.feeds.versions import VersionIndex
+from credit_pipeline.settings import Settings
+from credit_pipeline.warehouse import connect
+
+__all__ = ["FeedReport", "FileReport", "ingest_feed", "read_ledger", "reconcile", "totals", "waiting_files"]
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_UNFINISHED = (".part", ".tmp")
+
+
+def ingest_feed(
+    feed: Feed | str,
+    settings: Settings,
+    as_of_date: date,
+    progress: Callable[[str], object] = lambda message: None,
+) -> FeedReport:
+    """Take every new file of a feed that was delivered by the day into the lake.
+
+    Files whose content is known are skipped, so a second run reads nothing. A day before the last ingested one is a
+    replay and reads nothing. After a crash each file is wholly in or wholly out, and the next run goes on.
+
+    Args:
+        progress: called with one line per file; carries counts, no values.
+    """
+    feed = get_feed(feed) if isinstance(feed, str) else feed
+    with _private_files():
+        ensure_schema_files(settings)
+        last = last_ingest_date(settings)
+        entries = read_ledger(settings, feed.name)
+        in_lake = sum(entry["accepted"] for entry in entries)
+        if last is not None and as_of_date < last:
+            return FeedReport(feed.name, as_of_date, is_replay=True, rows_in_lake=in_lake)
+        sweep(settings, feed.name, outputs_of(entries))
+        known = {entry["sha256"] for entry in entries}
+        new: dict[str, Path] = {}
+        paths = landing_files(settings, feed.name, as_of_date)
+        for path in paths:
+            sha256 = file_sha256(path)
+            if sha256 not in known:
+                new.setdefault(sha256, path)
+        reports: list[FileReport] = []
+        if new:
+            with connect(settings) as connection:
+                run = _FeedRun(feed, settings, as_of_date, connection, len(entries))
+                raw = [path for path in outputs_of(entries) if path.startswith("raw/")]
+                run.versions.load([settings.lake_dir / path for path in raw])
+                for sha256, path in new.items():
+                    report = run.ingest(path, sha256)
+                    if report is None:
+                        progress(f"{feed.name}: {path.name} is still changing and is left for the next run")
+                        continue
+                    reports.append(report)
+                    progress(
+                        f"{report.file}: read {report.read:,}, accepted {report.accepted:,}, "
+                        f"quarantined {report.quarantined:,}, duplicates {report.duplicates:,}"
+                        + (f"; refused: {report.problem['rule']}" if report.problem else "")
+                    )
+        in_lake += sum(report.accepted for report in reports)
+        return FeedReport(feed.name, as_of_date, reports, len(paths) - len(new), rows_in_lake=in_lake)
+
+
+@contextmanager
+def _private_files() -> Iterator[None]:
+    """The lake holds personal and confidential data: its files are for their owner only."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _shown_path(path: Path, settings: Settings) -> str:
+    """Path relative to landing; bytes of a name that are not UTF-8 as escapes."""
+    return os.fsencode(path.relative_to(settings.landing_dir).as_posix()).decode("utf-8", "backslashreplace")
+
+
+def landing_files(settings: Settings, feed_name: str, as_of_date: date) -> list[Path]:
+    """Files of a feed delivered by the day, ordered by the day of their folder, then by path.
+
+    Files in no dated folder come first. Hidden files, locks of spreadsheets and files still being written are left
+    alone, and so are folders of later days.
+    """
+    folder = settings.landing_dir / feed_name
+    found = []
+    for path in folder.rglob("*") if folder.is_dir() else ():
+        parts = path.relative_to(folder).parts
+        if any(part.startswith((".", "~$")) for part in parts) or path.name.lower().endswith(_UNFINISHED):
+            continue
+        day = max((part for part in parts[:-1] if _DAY.fullmatch(part)), default="")
+        if day <= as_of_date.isoformat() and path.is_file():
+            found.append((day, os.fsencode(path.relative_to(folder).as_posix()), path))
+    return [path for _, _, path in sorted(found)]
+
+
+@lru_cache(maxsize=100_000)
+def _cached_sha256(path: Path, size: int, modified: int) -> str:
+    return file_sha256(path)
+
+
+def waiting_files(settings: Settings, as_of_date: date) -> dict[str, list[Path]]:
+    """Files of every feed that the next run of that day would read; feeds without any are left out.
+
+    Contents are hashed once per size and time of change, so that asking every minute costs little.
+    """
+    waiting: dict[str, list[Path]] = {}
+    for name in load_catalogue():
+        known = {entry["sha256"] for entry in read_ledger(settings, name)}
+        for path in landing_files(settings, name, as_of_date):
+            status = path.stat()
+            if _cached_sha256(path, status.st_size, status.st_mtime_ns) not in known:
+                waiting.setdefault(name, []).append(path)
+    return waiting
+
+
+def load_regions(settings: Settings, as_of_date: date) -> dict[str, str]:
+    """Region codes in force on the day and their Chinese names → code.
+
+    Raises:
+        CreditPipelineError: the policy table is missing.
+    """
+    path = settings.policy_dir / "regions.csv"
+    if not path.exists():
+        raise CreditPipelineError(
+            f"the policy table {path} is missing; remedy: restore it or set CREDIT_POLICY_DIR"
+        )
+    table = pl.read_csv(path, infer_schema=False)
+    day = as_of_date.isoformat()
+    table = table.filter((pl.col("effective_from") <= day) & (pl.col("effective_to") >= day))
+    codes = table["region"].to_list()
+    return {**dict(zip(table["region_name"].to_list(), codes, strict=True)), **{code: code for code in codes}}
+
+
+class _LakeRegister:
+    """Names and codes of all accepted registrations, read when the first doubtful code needs them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.raw_dir / "registrations"
+        self._known: pl.DataFrame | None = None
+
+    def __call__(self, names: pl.Series) -> pl.DataFrame:
+        if self._known is None:
+            files = sorted(self._folder.glob("ingest_date=*/*.parquet"))
+            frames = [
+                pl.read_parquet(path, columns=["uscc", "enterprise_name"], hive_partitioning=False)
+                for path in files
+            ]
+            empty = pl.DataFrame(schema={"uscc": pl.String, "enterprise_name": pl.String})
+            known = pl.concat([empty, *frames]).unique(maintain_order=True)
+            self._known = known.select("uscc", name_key(known["enterprise_name"]).alias("name_key"))
+        return self._known.filter(pl.col("name_key").is_in(names.implode()))
+
+
+class _BrokenTable(Exception):
+    """A table turned out to be damaged after some of its rows were taken; the file starts again without it."""
+
+    def __init__(self, table: Table, refusal: RefusedFile) -> None:
+        super().__init__(refusal.message)
+        self.place = (table.file, table.sheet)
+        self.refusal = refusal
+
+
+class _FeedRun:
+    """Ingests the new files of one feed, one after the other."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        settings: Settings,
+        as_of_date: date,
+        connection: duckdb.DuckDBPyConnection,
+        entries: int,
+    ) -> None:
+        self.feed, self.settings, self.as_of_date = feed, settings, as_of_date
+        self.sequence = entries
+        self.versions = VersionIndex(feed, connection)
+        self.regions = load_regions(settings, as_of_date)
+        self.schema = build_schema(feed, as_of_date)
+        self.register = _LakeRegister(settings)
+
+    def ingest(self, path: Path, sha256: str) -> FileReport | None:
+        """One file into the lake; None if it changed meanwhile."""
+        before = path.stat()
+        if self.feed.name == "registrations":
+            # Each file sees the registrations before it, whether they came in this run or before a crash.
+            self.register = _LakeRegister(self.settings)
+        contract = Contract(self.feed, self.as_of_date, self.regions, self.register, self.schema)
+        state = self.versions.state()
+        broken: dict[tuple[str, str | None], RefusedFile] = {}
+        while True:
+            intake = _Intake(self, contract, path, sha256, broken)
+            try:
+                intake.take()
+                after = path.stat()
+                if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+                    intake.writer.abort()
+                    self.versions.restore(state)
+                    return None
+                report = intake.finish(self.sequence + 1, before.st_size)
+            except _BrokenTable as error:
+                intake.writer.abort()
+                self.versions.restore(state)
+                broken[error.place] = error.refusal
+                continue
+            except BaseException:
+                intake.writer.abort()
+                self.versions.restore(state)
+                raise
+            write_entry(self.settings, report)
+            self.sequence += 1
+            return report
+
+
+class _Intake:
+    """One attempt at one input file: its rows, counts and outputs."""
+
+    def __init__(
+        self,
+        run: _FeedRun,
+        contract: Contract,
+        path: Path,
+        sha256: str,
+        broken: dict[tuple[str, str | None], RefusedFile],
+    ) -> None:
+        self.run, self.contract, self.path, self.sha256, self.broken = run, contract, path, sha256, broken
+        self.file = _shown_path(path, run.settings)
+        self.writer = LakeWriter(run.settings, run.feed, run.as_of_date, sha256[:16])
+        self.counts: Counter[str] = Counter()
+        self.rules: Counter[str] = Counter()
+        self.repairs: Counter[str] = Counter()
+        self.pending: Future[None] | None = None
+        self.problems: list[FileProblem] = []
+        self.tables: list[Table] = []
+
+    def take(self) -> None:
+        """Read all tables of the file.
+
+        Reading, checking and storing overlap: while one batch is checked, the next is read and the one before it
+        hashed and written. Batches keep their order.
+        """
+        with ThreadPoolExecutor(1) as storing:
+            self.storing = storing
+            self._take_tables()
+
+    def _take_tables(self) -> None:
+        for table in open_tables(self.path, self.run.feed, self.file):
+            self.tables.append(table)
+            refusal = self.broken.get((table.file, table.sheet))
+            if refusal is not None:
+                table.problem = FileProblem(table.file, table.sheet, refusal.rule, refusal.message)
+                table.parts = iter(())
+            read = self.counts["read"]
+            try:
+                with closing(_read_ahead(table.parts)) as parts:
+                    for part in parts:
+                        self._take_part(table, part)
+            except RefusedFile as error:
+                raise _BrokenTable(table, error) from error
+            self._wait()
+            if table.problem is not None:
+                self.problems.append(table.problem)
+                if self.counts["read"] == read:
+                    self._quarantine(table, _whole_file(table.problem), 1)
+
+    def _take_part(self, table: Table, part: Rows | BadRows) -> None:
+        problem = table.problem
+        if isinstance(part, BadRows):
+            self._wait()
+            frame = part.frame
+            if problem is not None:
+                frame = frame.with_columns(
+                    pl.lit(problem.rule).alias("rule"), pl.lit(problem.message).alias("value")
+                )
+            self._quarantine(table, frame, frame.height)
+        elif problem is not None:
+            frame = part.frame.select(
+                pl.col("source_row").alias("row_number"),
+                pl.lit(None, dtype=pl.String).alias("column"),
+                pl.lit(problem.rule).alias("rule"),
+                pl.lit(problem.message).alias("value"),
+                row_texts(part.frame, part.headers),
+            )
+            self._quarantine(table, frame, frame.height)
+        else:
+            checked = self.contract.check(part)
+            self._wait()
+            self.pending = self.storing.submit(self._store, table, checked)
+
+    def _wait(self) -> None:
+        """Until the batch handed over last is stored."""
+        if self.pending is not None:
+            pending, self.pending = self.pending, None
+            pending.result()
+
+    def _store(self, table: Table, checked: Checked) -> None:
+        self._quarantine(table, checked.quarantine, checked.quarantined)
+        hashes, duplicates = self.run.versions.add(checked.accepted)
+        accepted = checked.accepted.with_columns(
+            pl.lit(table.file).alias("source_file"),
+            pl.lit(table.sheet, dtype=pl.String).alias("source_sheet"),
+            hashes,
+        )
+        repairs = checked.repairs
+        if duplicates.any():
+            accepted = accepted.filter(~duplicates)
+            repairs = repairs.filter(pl.col("row_number").is_in(accepted["source_row"].implode()))
+        self.counts["read"] += checked.accepted.height
+        self.counts["accepted"] += accepted.height
+        self.counts["duplicates"] += checked.accepted.height - accepted.height
+        self.counts["repaired"] += repairs["row_number"].n_unique()
+        self.repairs.update(dict(repairs["rule"].value_counts().iter_rows()))
+        self.writer.write("raw", accepted)
+        self.writer.write("repairs", self._placed(table, repairs))
+
+    def _quarantine(self, table: Table, frame: pl.DataFrame, rows: int) -> None:
+        self.counts["read"] += rows
+        self.counts["quarantined"] += rows
+        self.rules.update(dict(frame["rule"].value_counts().iter_rows()))
+        if "remedy" not in frame.columns:
+            frame = frame.with_columns(
+                remedy_expression(pl.col("rule")).alias("remedy"),
+                pl.lit(None, dtype=pl.String).alias("label"),
+            )
+        self.writer.write("quarantine", self._placed(table, frame))
+
+    def _placed(self, table: Table, frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.with_columns(
+            pl.lit(table.file).alias("file"),
+            pl.lit(table.sheet, dtype=pl.String).alias("sheet"),
+            pl.lit(self.run.feed.name).alias("feed"),
+        )
+
+    def finish(self, sequence: int, size: int) -> FileReport:
+        """Put the rows in place and say what became of them."""
+        outputs = self.writer.commit()
+        headers = [table.headers for table in self.tables if table.headers is not None]
+        formats = sorted({table.format for table in self.tables if table.format})
+        is_archive = any("!" in table.file for table in self.tables)
+        conflicts: Counter[str] = Counter()
+        for table in self.tables:
+            conflicts.update(table.conflicts)
+        missing = set.intersection(*({*item.missing} for item in headers)) if headers else set()
+        problems = [{**asdict(problem), "remedy": problem.remedy} for problem in self.problems]
+        return FileReport(
+            feed=self.run.feed.name,
+            file=self.file,
+            sha256=self.sha256,
+            size=size,
+            format=("zip:" if is_archive else "") + "+".join(formats),
+            encoding="+".join(sorted({table.encoding for table in self.tables if table.encoding})) or None,
+            sheets=[table.sheet for table in self.tables if table.sheet is not None],
+            ingest_date=self.run.as_of_date.isoformat(),
+            sequence=sequence,
+            read=self.counts["read"],
+            accepted=self.counts["accepted"],
+            quarantined=self.counts["quarantined"],
+            duplicates=self.counts["duplicates"],
+            repaired=self.counts["repaired"],
+            rules=dict(sorted(self.rules.items())),
+            repairs=dict(sorted(self.repairs.items())),
+            unknown_columns=sorted({source.header for item in headers for source in item.unknown}),
+            missing_columns=[
+                column.name for column in self.run.feed.stored_columns if column.name in missing
+            ],
+            dropped_columns=sorted({header for item in headers for header in item.dropped}),
+            conflicts=dict(sorted(conflicts.items())),
+            layout_rows=sum(table.layout_rows for table in self.tables),
+            problem=problems[0] if problems else None,
+            problems=problems,
+            outputs=[asdict(output) for output in outputs],
+        )
+
+
+def _read_ahead(parts: Iterator[Rows | BadRows]) -> Generator[Rows | BadRows, None, None]:
+    """The same parts, each read in a thread of its own while the one before it is worked on."""
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, parts, None)
+        while (part := following.result()) is not None:
+            following = pool.submit(next, parts, None)
+            yield part
+
+
+def _whole_file(problem: FileProblem) -> pl.DataFrame:
+    """The single entry for a file whose rows could not be counted."""
+    row = {"row_number": 0, "column": None, "rule": problem.rule, "value": problem.message, "row_text": None}
+    return pl.DataFrame([row], schema=BAD_ROWS_SCHEMA)
