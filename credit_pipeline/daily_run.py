@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -80,6 +81,8 @@ def run_daily(settings: Settings, as_of_date: date) -> RunSummary:
     log.info("starting the daily job for %s", as_of_date)
     import dagster as dg
 
+    # Dagster's notes to developers about its own parameters are no news for who runs the job.
+    warnings.filterwarnings("ignore", category=dg.BetaWarning)
     from credit_pipeline.definitions import defs
 
     with dg.DagsterInstance.get() as instance, _quiet_stdout():

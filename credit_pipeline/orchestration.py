@@ -22,6 +22,9 @@ FIRST_DAY = "2015-01-01"
 daily_partitions = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone=TIME_ZONE, end_offset=1)
 """One partition per as-of day, today included."""
 
+one_day_per_run = dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
+"""A backfill runs each day by itself, the oldest first: a day's result may depend on the draw of the day before."""
+
 WAREHOUSE_POOL = "warehouse"
 """Limit 1 in dagster.yaml: held by everything that opens the warehouse file."""
 

@@ -4,7 +4,14 @@ import dagster as dg
 
 from credit_pipeline.audit.checkpoints import CheckpointStore
 from credit_pipeline.keys import KeyStore
-from credit_pipeline.orchestration import OFFICE, Pipeline, as_of_date, daily_partitions, described
+from credit_pipeline.orchestration import (
+    OFFICE,
+    Pipeline,
+    as_of_date,
+    daily_partitions,
+    described,
+    one_day_per_run,
+)
 
 _KEY = dg.AssetKey(["audit", "checkpoint"])
 
@@ -16,6 +23,7 @@ _KEY = dg.AssetKey(["audit", "checkpoint"])
     owners=[OFFICE],
     kinds={"json"},
     partitions_def=daily_partitions,
+    backfill_policy=one_day_per_run,
     check_specs=[
         dg.AssetCheckSpec(
             "log_is_intact",
@@ -25,7 +33,8 @@ _KEY = dg.AssetKey(["audit", "checkpoint"])
         )
     ],
     description=described(
-        "The audit log's size and head at the end of the run, signed; copies travel in every unit's extract.", "审计检查点"
+        "The audit log's size and head at the end of the run, signed; copies travel in every unit's extract.",
+        "审计检查点",
     ),
 )
 def checkpoint(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
@@ -38,7 +47,8 @@ def checkpoint(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Mate
         metadata={"dagster/row_count": signed["size"], "head": signed["head"], "signed_by": signed["key_id"]},
         check_results=[
             dg.AssetCheckResult(
-                passed=verification.ok, metadata={"finding": verification.reason or "intact", "records": verification.size}
+                passed=verification.ok,
+                metadata={"finding": verification.reason or "intact", "records": verification.size},
             )
         ],
     )

@@ -10,6 +10,7 @@ from credit_pipeline.orchestration import (
     as_of_date,
     daily_partitions,
     described,
+    one_day_per_run,
 )
 
 
@@ -29,6 +30,7 @@ from credit_pipeline.orchestration import (
     owners=[OFFICE],
     kinds={"duckdb"},
     partitions_def=daily_partitions,
+    backfill_policy=one_day_per_run,
     pool=WAREHOUSE_POOL,
     description=described(
         "One encrypted DuckDB file per supervising unit with only its own enterprises, replaced as a whole, current "

@@ -8,7 +8,7 @@ import dagster as dg
 from credit_pipeline.feeds.catalogue import Feed, load_catalogue
 from credit_pipeline.feeds.checks import check_raw, raw_check_specs
 from credit_pipeline.feeds.ingest import ingest_feed
-from credit_pipeline.orchestration import Pipeline, as_of_date, daily_partitions, described
+from credit_pipeline.orchestration import Pipeline, as_of_date, daily_partitions, described, one_day_per_run
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ def _raw_asset(feed: Feed) -> dg.AssetsDefinition:
         },
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=feed.cadence_days)),
         partitions_def=daily_partitions,
+        backfill_policy=one_day_per_run,
         check_specs=raw_check_specs(feed),
     )
     def raw(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
 
 from credit_pipeline.feeds.catalogue import MONEY_UNITS, Feed, get_feed, load_catalogue
 from credit_pipeline.feeds.numbers import unit_of_words
@@ -18,6 +18,7 @@ from credit_pipeline.feeds.personal import mask_text
 
 _ROW_NUMBER_LABELS = frozenset(["序号", "行号", "no", "no.", "#"])
 """A column that only numbers the rows; kept out of `extra`, or the same fact in another order would look new."""
+_MAX_HEADER = 100
 SEARCHED_ROWS = 30
 """A header stands within the first rows; titles and remarks above it are rarely more than five."""
 _PERSONAL_HEADER = re.compile(
@@ -37,6 +38,8 @@ class Source:
     position: int
     unit: str | None = None
     """Unit of a bare number below it, for money."""
+    is_named: bool = True
+    """False when the source left the header empty."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,14 @@ class HeaderMap:
         return bool(self.dropped)
 
 
+@lru_cache(maxsize=65_536)
 def label(text: str) -> str:
     """A header made comparable."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     return re.sub(r"[\s\u200b-\u200f\u2060\ufeff*'\"“”]+", "", plain).rstrip(":")
 
 
+@lru_cache(maxsize=65_536)
 def candidates(header: str) -> list[str]:
     """The labels a header may stand for: itself, then A and B of `A(B)`."""
     whole = label(header)
@@ -96,6 +101,8 @@ def _personal_labels() -> frozenset[str]:
 
 def column_of(feed: Feed, header: str) -> str | None:
     """Canonical column that a header means in a feed, or None."""
+    if not header or len(header) > _MAX_HEADER:
+        return None
     labels = _labels(feed.name)
     return next((labels[item] for item in candidates(header) if item in labels), None)
 
@@ -140,7 +147,7 @@ def match_headers(feed: Feed, headers: Sequence[str], unit_line: int | None = No
         ):
             dropped.append(shown)
         elif label(header) not in _ROW_NUMBER_LABELS:
-            unknown.append(Source(shown, position))
+            unknown.append(Source(shown, position, is_named=bool(header.strip())))
     known = {source.header for sources in columns.values() for source in sources}
     unknown = _distinct(unknown, known | set(dropped))
     foreign_labels = {label(header) for header in feed.foreign_headers}
@@ -152,7 +159,7 @@ def match_headers(feed: Feed, headers: Sequence[str], unit_line: int | None = No
     if not lacking:
         return result
     rule, message = _refusal(feed, headers, lacking, foreign, result)
-    return HeaderMap(result.columns, unknown, foreign, dropped, missing, rule, message)
+    return replace(result, rule=rule, message=message)
 
 
 def _distinct(sources: list[Source], taken: set[str]) -> list[Source]:
@@ -163,7 +170,7 @@ def _distinct(sources: list[Source], taken: set[str]) -> list[Source]:
         while name in seen:
             name, number = f"{source.header}_{number}", number + 1
         seen.add(name)
-        result.append(Source(name, source.position, source.unit))
+        result.append(replace(source, header=name))
     return result
 
 
@@ -226,10 +233,13 @@ def find_layout(feed: Feed, rows: Sequence[Sequence[str]]) -> TableLayout:
 def _best_header(rows: list[list[str]], feed: Feed) -> tuple[int, int, list[str]] | None:
     """(columns named, index of the last header row, headers) of the best header, None below two columns."""
     best: tuple[int, int, list[str]] | None = None
+    required = {column.name for column in feed.columns if column.required}
     for index, row in enumerate(rows):
         single = match_count(feed, row)
         if single >= 2 and (best is None or single > best[0]):
             best = (single, index, row)
+            if required <= {column_of(feed, cell) for cell in row}:
+                break
         if index + 1 < len(rows):
             merged = _merge_headers(row, rows[index + 1], feed)
             count = match_count(feed, merged)

@@ -49,7 +49,7 @@ from credit_pipeline.feeds.rules import remedy_expression
 from credit_pipeline.feeds.uscc_cells import name_key
 from credit_pipeline.feeds.versions import VersionIndex
 from credit_pipeline.settings import Settings
-from credit_pipeline.warehouse import connect
+from credit_pipeline.warehouse import session_settings
 
 __all__ = ["FeedReport", "FileReport", "ingest_feed", "read_ledger", "reconcile", "totals", "waiting_files"]
 
@@ -89,7 +89,7 @@ def ingest_feed(
                 new.setdefault(sha256, path)
         reports: list[FileReport] = []
         if new:
-            with connect(settings) as connection:
+            with duckdb.connect(config=dict(session_settings(settings))) as connection:
                 run = _FeedRun(feed, settings, as_of_date, connection, len(entries))
                 raw = [path for path in outputs_of(entries) if path.startswith("raw/")]
                 run.versions.load([settings.lake_dir / path for path in raw])
@@ -406,7 +406,9 @@ class _Intake:
             repaired=self.counts["repaired"],
             rules=dict(sorted(self.rules.items())),
             repairs=dict(sorted(self.repairs.items())),
-            unknown_columns=sorted({source.header for item in headers for source in item.unknown}),
+            unknown_columns=sorted(
+                {source.header for item in headers for source in item.unknown if source.is_named}
+            ),
             missing_columns=[
                 column.name for column in self.run.feed.stored_columns if column.name in missing
             ],

@@ -3,25 +3,20 @@ selected by group, so no later stage is imported."""
 
 import dagster as dg
 
-from credit_pipeline.orchestration import OFFICE, daily_partitions
 from credit_pipeline.settings import TIME_ZONE
 
-_training = dg.AssetSelection.keys(["grading", "training_set"], ["grading", "credit_model"])
+_training = dg.AssetSelection.assets(["grading", "training_set"], ["grading", "credit_model"])
 
 daily = dg.define_asset_job(
     "daily",
     selection=dg.AssetSelection.all() - _training,
-    partitions_def=daily_partitions,
     description="Feeds → grades → due draws → extracts → checkpoint, for one as-of day. One run, one audit record.",
-    owners=[OFFICE],
 )
 
 train_model = dg.define_asset_job(
     "train_model",
     selection=_training,
-    partitions_def=daily_partitions,
     description="Trains a challenger on monthly as-of snapshots; it becomes champion only if it is better by policy.",
-    owners=[OFFICE],
 )
 
 

@@ -16,10 +16,13 @@ import polars as pl
 from credit_pipeline.feeds.codes import is_personal_id, is_uscc
 
 _ID = re.compile(r"(?=(\d{6}[\s-]?\d{8}[\s-]?\d{3}[\dXxＸｘ]))")
-_MOBILE = re.compile(r"(?<!\d)((?:\+?86[\s-]?)?)(1[3-9]\d)([\s-]?)\d{4}([\s-]?)(\d{4})(?!\d)")
+_MOBILE = re.compile(
+    r"(?<!\d)((?:\+?86[\s-]?)?)(1[3-9]\d)([\s-]?)\d{4}([\s-]?)(\d{4})(?!\d|\.\d|\s*[元万亿])"
+)
+_SEVEN_DIGITS = re.compile(r"\d{3}[\s-]?\d{4}")
 _ANY_LONG_NUMBER = r"\d{3}[\s-]?\d{4}[\s-]?\d{4}"
 """Every identity and mobile number holds this; one cheap search rules out nearly all text."""
-_ID_PREFILTER = r"[1-8][0-9]{5}(?:19|20)[0-9]{2}[01][0-9][0-3][0-9]{4}[0-9Xx]"
+_ID_IN_CODES = r"[1-8][0-9]{5}-?(?:19|20)[0-9]{2}[01][0-9][0-3][0-9]-?[0-9]{3}[0-9Xx]"
 
 
 def _plain(text: str) -> str:
@@ -32,15 +35,19 @@ def _mask_mobiles(text: str) -> str:
 
 def mask_text(text: str, *, mobiles: bool = True) -> str:
     """One string with identity numbers, and unless told otherwise mobile numbers, masked."""
-    matches = [(match.start(1), match.group(1)) for match in _ID.finditer(text)]
-    plain = pl.Series([_plain(found) for _, found in matches], dtype=pl.String)
-    hits = is_personal_id(plain) & ~is_uscc(plain)
-    end, parts = 0, []
+    if _SEVEN_DIGITS.search(text) is None:
+        return text
     clean = _mask_mobiles if mobiles else str
-    for (start, found), code, hit in zip(matches, plain, hits, strict=True):
+    found = [(match.start(1), match.group(1)) for match in _ID.finditer(text)]
+    if not found:
+        return clean(text)
+    codes = pl.Series([_plain(item) for _, item in found], dtype=pl.String)
+    hits = is_personal_id(codes) & ~is_uscc(codes)
+    end, parts = 0, []
+    for (start, item), code, hit in zip(found, codes, hits, strict=True):
         if hit and start >= end:
             parts += [clean(text[end:start]), code[:6], "********", code[14:]]
-            end = start + len(found)
+            end = start + len(item)
     return "".join([*parts, clean(text[end:])])
 
 
@@ -52,7 +59,7 @@ def mask(values: pl.Series, *, mobiles: bool) -> pl.Series:
         mobiles: mask mobile numbers too (free text); in code columns eleven digits may be a ticket number.
     """
     hits = (
-        values.str.contains(_ANY_LONG_NUMBER if mobiles else _ID_PREFILTER).fill_null(value=False).arg_true()
+        values.str.contains(_ANY_LONG_NUMBER if mobiles else _ID_IN_CODES).fill_null(value=False).arg_true()
     )
     if hits.is_empty():
         return values

@@ -78,6 +78,7 @@ class _CsvReader:
         self.width = 0
         self.named_width = 0
         self.wide_lines: list[Line] | None = None
+        self.above: list[tuple[int, str, str | None, str]] = []
 
     def start(self) -> None:
         """Read the first piece, settle codec, separator and header."""
@@ -168,6 +169,7 @@ class _CsvReader:
         self._split(head, records, None, at_end=True, stop_after=header_number)
         self.number = records.next_number
         self.table.layout_rows += records.blank
+        self.above = records.malformed
         if self.wide_lines is not None:
             length = 0
             while length < records.consumed:
@@ -181,6 +183,8 @@ class _CsvReader:
         headers = self.table.headers
         if headers is None:
             return
+        if self.above:
+            yield bad_rows([(*row[:3], self._shown(row[3], headers)) for row in self.above])
         if self.wide_lines is not None:
             records = _Records(next_number=self.number)
             self._split(self.wide_lines, records, headers, at_end=True)

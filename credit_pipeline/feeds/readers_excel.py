@@ -74,6 +74,10 @@ def read_workbook(stream: BinaryIO, feed: Feed, file: str) -> Iterator[Table]:
         sheets = [(name, workbook.get_sheet_by_name(name)) for name in visible]
     except (calamine.CalamineError, OSError, ValueError) as error:
         raise RefusedFile("unreadable_file", f"the workbook cannot be opened: {error}") from error
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":  # calamine's Rust code gave up on a damaged file
+            raise RefusedFile("unreadable_file", "the workbook is damaged") from error
+        raise
     found = [(name, sheet, _head(sheet)) for name, sheet in sheets]
     found = [
         (name, sheet, head)

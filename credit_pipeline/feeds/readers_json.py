@@ -182,7 +182,8 @@ def _set_parts(
             headers = match_headers(feed, known)
             table.headers = headers
             if malformed:
-                hidden = headers.has_dropped
+                # Which key a broken line breaks in is unknown, so a name could stand anywhere.
+                hidden = any(column.personal == "drop" for column in feed.columns)
                 yield bad_rows(
                     [
                         (number, "undecodable", value, "***" if hidden else text)
@@ -275,7 +276,7 @@ def read_parquet(stream: BinaryIO, feed: Feed, table: Table) -> None:
         raise RefusedFile("unreadable_file", f"the Parquet file cannot be opened: {error}") from error
     headers = match_headers(feed, names)
     table.headers = headers
-    if headers.rule is not None and source.metadata.num_rows:
+    if headers.rule is not None:
         table.problem = FileProblem(table.file, None, headers.rule, headers.message)
 
     def parts() -> Iterator[Rows | BadRows]:

@@ -20,6 +20,7 @@ from credit_pipeline.orchestration import (
     as_of_date,
     daily_partitions,
     described,
+    one_day_per_run,
 )
 from credit_pipeline.transform.champions import champion_dir, model_dir
 
@@ -33,6 +34,7 @@ _RAW = [["raw", name] for name in feed_names()]
     owners=[OFFICE],
     kinds={"dbt", "parquet"},
     partitions_def=daily_partitions,
+    backfill_policy=one_day_per_run,
     pool=WAREHOUSE_POOL,
     description=described(
         "Labelled monthly snapshots of the indicators, each with what was known then; the label is a serious breach "
@@ -62,6 +64,7 @@ def training_set(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Ma
     owners=[OFFICE],
     kinds={"scikitlearn"},
     partitions_def=daily_partitions,
+    backfill_policy=one_day_per_run,
     description=described(
         "A challenger fitted to the training set: additive, monotone, collapsed to a points table. It grades from "
         "this day on only if it beats the champion by policy.",
@@ -101,6 +104,7 @@ def credit_model(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Ma
     owners=[OFFICE],
     kinds={"parquet"},
     partitions_def=daily_partitions,
+    backfill_policy=one_day_per_run,
     pool=WAREHOUSE_POOL,
     description=described(
         "The points table and calibration of the model that grades on the day. When no model grades yet, one is "

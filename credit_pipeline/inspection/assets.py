@@ -10,6 +10,7 @@ from credit_pipeline.orchestration import (
     as_of_date,
     daily_partitions,
     described,
+    one_day_per_run,
 )
 
 
@@ -26,6 +27,7 @@ from credit_pipeline.orchestration import (
     owners=[OFFICE],
     kinds={"duckdb", "python"},
     partitions_def=daily_partitions,
+    backfill_policy=one_day_per_run,
     pool=WAREHOUSE_POOL,
     code_version="1",
     description=described(
@@ -43,7 +45,9 @@ def inspection_draws(context: dg.AssetExecutionContext, pipeline: Pipeline) -> d
             "round": f"{outcome.plan_id} {outcome.round}",
             "state": outcome.state,
             "drawn_in_this_run": outcome.is_new,
-            "missing_assurances": dg.MetadataValue.md("\n".join(f"- {line}" for line in outcome.missing_assurances) or "none"),
+            "missing_assurances": dg.MetadataValue.md(
+                "\n".join(f"- {line}" for line in outcome.missing_assurances) or "none"
+            ),
         }
     )
 
@@ -63,11 +67,13 @@ _ASSIGNED = dg.AssetCheckSpec(
     kinds={"duckdb", "python"},
     tags={"pii": "true"},
     partitions_def=daily_partitions,
+    backfill_policy=one_day_per_run,
     pool=WAREHOUSE_POOL,
     code_version="1",
     check_specs=[_ASSIGNED],
     description=described(
-        "At least two inspectors for each drawn enterprise, by seeded order with look-ahead.", "检查人员随机匹配"
+        "At least two inspectors for each drawn enterprise, by seeded order with look-ahead.",
+        "检查人员随机匹配",
     ),
 )
 def inspector_assignments(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:

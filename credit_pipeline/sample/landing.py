@@ -64,6 +64,8 @@ def make_room(out: Path) -> None:
             path = out / name
             if ".." not in path.parts:
                 path.unlink(missing_ok=True)
+                if path.parent.is_dir() and not any(path.parent.iterdir()):
+                    path.parent.rmdir()
         (out / "as_of").unlink(missing_ok=True)
     foreign = [path for name in feed_names() for path in sorted((out / name).rglob("*")) if path.is_file()]
     if foreign:

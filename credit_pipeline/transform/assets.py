@@ -7,7 +7,14 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, dbt_assets
 
-from credit_pipeline.orchestration import OFFICE, WAREHOUSE_POOL, Pipeline, as_of_date, daily_partitions
+from credit_pipeline.orchestration import (
+    OFFICE,
+    WAREHOUSE_POOL,
+    Pipeline,
+    as_of_date,
+    daily_partitions,
+    one_day_per_run,
+)
 from credit_pipeline.settings import DBT_PROJECT_DIR
 from credit_pipeline.transform.champions import champion_dir
 from credit_pipeline.transform.dbt import (
@@ -60,6 +67,7 @@ dbt_cli = DbtCliResource(
     name="dbt_build",
     dagster_dbt_translator=Translator(),
     partitions_def=daily_partitions,
+    backfill_policy=one_day_per_run,
     pool=WAREHOUSE_POOL,
 )
 def dbt_build(context: dg.AssetExecutionContext, pipeline: Pipeline, dbt: DbtCliResource) -> Iterator[Any]:
@@ -73,7 +81,9 @@ def dbt_build(context: dg.AssetExecutionContext, pipeline: Pipeline, dbt: DbtCli
     built = 0
     with dbt_environment(settings, target.path):
         invocation = dbt.cli(
-            dbt_args("build", variables), context=context, target_path=target_path(settings, context.run.run_id)
+            dbt_args("build", variables),
+            context=context,
+            target_path=target_path(settings, context.run.run_id),
         )
         for event in invocation.stream():
             events.append(event)
@@ -105,7 +115,9 @@ def _with_table_metadata(
     facts = tables.get(".".join(key.path))
     if facts is None:
         return event
-    columns = [dg.TableColumn(column.name, column.type, description=column.comment) for column in facts.columns]
+    columns = [
+        dg.TableColumn(column.name, column.type, description=column.comment) for column in facts.columns
+    ]
     return event.with_metadata(
         {
             **event.metadata,
