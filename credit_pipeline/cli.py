@@ -49,6 +49,11 @@ def _day(text: str) -> date:
         raise BadInput(f"--as-of {text!r} is not a day; write it as YYYY-MM-DD, for example 2026-10-31") from None
 
 
+def _console() -> Console:
+    """Stdout; into a file or pipe as wide as the widest table, so that nothing is cut."""
+    return Console() if sys.stdout.isatty() else Console(width=160)
+
+
 class _Progress(logging.Handler):
     """Prints the pipeline's own log lines with the seconds since the start."""
 
@@ -109,7 +114,7 @@ def run(
     if as_json:
         typer.echo(json.dumps(summary.to_json(), ensure_ascii=False))
     else:
-        render(settings, summary, Console())
+        render(settings, summary, _console())
 
 
 @app.command()
@@ -122,7 +127,7 @@ def status(lake: Lake = None, as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
-        render_status(found, Console())
+        render_status(found, _console())
 
 
 @app.command()
@@ -138,7 +143,7 @@ def explain(
     if as_json:
         typer.echo(json.dumps(explanation, ensure_ascii=False, default=str))
     else:
-        render_explanation(explanation, Console())
+        render_explanation(explanation, _console())
 
 
 @extract_app.command("list")
@@ -150,7 +155,7 @@ def extract_list(lake: Lake = None, as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
-        render_extracts(found, Console())
+        render_extracts(found, _console())
 
 
 @extract_app.command("open")
@@ -163,7 +168,7 @@ def extract_open(
     """Verify a unit's extract and look into it. Confidential output."""
     from credit_pipeline.extracts.catalogue import open_unit_extract
 
-    open_unit_extract(_settings(lake=lake), unit, sql=sql, show_key=show_key, console=Console())
+    open_unit_extract(_settings(lake=lake), unit, sql=sql, show_key=show_key, console=_console())
 
 
 @app.command()

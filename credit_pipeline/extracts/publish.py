@@ -111,9 +111,10 @@ def build_encrypted(
             source.execute(f"attach {_literal(str(target))} as {name} (encryption_key ?)", [key])
             try:
                 _refuse_plain(source, name)
-                written = {table: _copy(source, name, table, rows) for table, rows in tables.items()}
-                for table, comment in (comments or {}).items():
-                    _comment(source, name, table, comment)
+                with _transaction(source):
+                    written = {table: _copy(source, name, table, rows) for table, rows in tables.items()}
+                    for table, comment in (comments or {}).items():
+                        _comment(source, name, table, comment)
                 source.execute(f"checkpoint {name}")
             finally:
                 source.execute(f"detach database if exists {name}")
@@ -254,6 +255,18 @@ def _attached(path: Path, key: str) -> duckdb.DuckDBPyConnection:
         connection.close()
         raise IntegrityError(f"{path}: cannot be opened with this key: {error}") from None
     return connection
+
+
+@contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All or nothing, and fast: 85 comments by themselves would be 85 commits, a third of the time of an extract."""
+    connection.execute("begin")
+    try:
+        yield
+    except BaseException:
+        connection.execute("rollback")
+        raise
+    connection.execute("commit")
 
 
 def _refuse_plain(connection: duckdb.DuckDBPyConnection, name: str) -> None:

@@ -7,24 +7,23 @@ found (`versions`) and Parquet written (`lake_files`) stands in those modules.
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import date
-from functools import lru_cache
 from pathlib import Path
 
 import duckdb
 import polars as pl
 
-from credit_pipeline.errors import CreditPipelineError
-from credit_pipeline.feeds.catalogue import Feed, get_feed, load_catalogue
-from credit_pipeline.feeds.contracts import Checked, Contract, build_schema
+from credit_pipeline.feeds.catalogue import Feed, get_feed
+from credit_pipeline.feeds.contract_schema import build_schema
+from credit_pipeline.feeds.contracts import Checked, Contract
 from credit_pipeline.feeds.lake_files import LakeWriter, file_sha256, sweep
 from credit_pipeline.feeds.lake_schema import ensure_schema_files
+from credit_pipeline.feeds.landing import landing_files, shown_path, waiting_files
 from credit_pipeline.feeds.ledger import (
     FeedReport,
     FileReport,
@@ -45,8 +44,8 @@ from credit_pipeline.feeds.reading import (
     Table,
     row_texts,
 )
+from credit_pipeline.feeds.register import LakeRegister, load_regions
 from credit_pipeline.feeds.rules import remedy_expression
-from credit_pipeline.feeds.uscc_cells import name_key
 from credit_pipeline.feeds.versions import VersionIndex
 from credit_pipeline.settings import Settings
 from credit_pipeline.warehouse import session_settings
@@ -118,87 +117,6 @@ def _private_files() -> Iterator[None]:
         os.umask(before)
 
 
-def _shown_path(path: Path, settings: Settings) -> str:
-    """Path relative to landing; bytes of a name that are not UTF-8 as escapes."""
-    return os.fsencode(path.relative_to(settings.landing_dir).as_posix()).decode("utf-8", "backslashreplace")
-
-
-def landing_files(settings: Settings, feed_name: str, as_of_date: date) -> list[Path]:
-    """Files of a feed delivered by the day, ordered by the day of their folder, then by path.
-
-    Files in no dated folder come first. Hidden files, locks of spreadsheets and files still being written are left
-    alone, and so are folders of later days.
-    """
-    folder = settings.landing_dir / feed_name
-    found = []
-    for path in folder.rglob("*") if folder.is_dir() else ():
-        parts = path.relative_to(folder).parts
-        if any(part.startswith((".", "~$")) for part in parts) or path.name.lower().endswith(_UNFINISHED):
-            continue
-        day = max((part for part in parts[:-1] if _DAY.fullmatch(part)), default="")
-        if day <= as_of_date.isoformat() and path.is_file():
-            found.append((day, os.fsencode(path.relative_to(folder).as_posix()), path))
-    return [path for _, _, path in sorted(found)]
-
-
-@lru_cache(maxsize=100_000)
-def _cached_sha256(path: Path, size: int, modified: int) -> str:
-    return file_sha256(path)
-
-
-def waiting_files(settings: Settings, as_of_date: date) -> dict[str, list[Path]]:
-    """Files of every feed that the next run of that day would read; feeds without any are left out.
-
-    Contents are hashed once per size and time of change, so that asking every minute costs little.
-    """
-    waiting: dict[str, list[Path]] = {}
-    for name in load_catalogue():
-        known = {entry["sha256"] for entry in read_ledger(settings, name)}
-        for path in landing_files(settings, name, as_of_date):
-            status = path.stat()
-            if _cached_sha256(path, status.st_size, status.st_mtime_ns) not in known:
-                waiting.setdefault(name, []).append(path)
-    return waiting
-
-
-def load_regions(settings: Settings, as_of_date: date) -> dict[str, str]:
-    """Region codes in force on the day and their Chinese names → code.
-
-    Raises:
-        CreditPipelineError: the policy table is missing.
-    """
-    path = settings.policy_dir / "regions.csv"
-    if not path.exists():
-        raise CreditPipelineError(
-            f"the policy table {path} is missing; remedy: restore it or set CREDIT_POLICY_DIR"
-        )
-    table = pl.read_csv(path, infer_schema=False)
-    day = as_of_date.isoformat()
-    table = table.filter((pl.col("effective_from") <= day) & (pl.col("effective_to") >= day))
-    codes = table["region"].to_list()
-    return {**dict(zip(table["region_name"].to_list(), codes, strict=True)), **{code: code for code in codes}}
-
-
-class _LakeRegister:
-    """Names and codes of all accepted registrations, read when the first doubtful code needs them."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._folder = settings.raw_dir / "registrations"
-        self._known: pl.DataFrame | None = None
-
-    def __call__(self, names: pl.Series) -> pl.DataFrame:
-        if self._known is None:
-            files = sorted(self._folder.glob("ingest_date=*/*.parquet"))
-            frames = [
-                pl.read_parquet(path, columns=["uscc", "enterprise_name"], hive_partitioning=False)
-                for path in files
-            ]
-            empty = pl.DataFrame(schema={"uscc": pl.String, "enterprise_name": pl.String})
-            known = pl.concat([empty, *frames]).unique(maintain_order=True)
-            self._known = known.select("uscc", name_key(known["enterprise_name"]).alias("name_key"))
-        return self._known.filter(pl.col("name_key").is_in(names.implode()))
-
-
 class _BrokenTable(Exception):
     """A table turned out to be damaged after some of its rows were taken; the file starts again without it."""
 
@@ -224,14 +142,14 @@ class _FeedRun:
         self.versions = VersionIndex(feed, connection)
         self.regions = load_regions(settings, as_of_date)
         self.schema = build_schema(feed, as_of_date)
-        self.register = _LakeRegister(settings)
+        self.register = LakeRegister(settings)
 
     def ingest(self, path: Path, sha256: str) -> FileReport | None:
         """One file into the lake; None if it changed meanwhile."""
         before = path.stat()
         if self.feed.name == "registrations":
             # Each file sees the registrations before it, whether they came in this run or before a crash.
-            self.register = _LakeRegister(self.settings)
+            self.register = LakeRegister(self.settings)
         contract = Contract(self.feed, self.as_of_date, self.regions, self.register, self.schema)
         state = self.versions.state()
         broken: dict[tuple[str, str | None], RefusedFile] = {}
@@ -271,7 +189,7 @@ class _Intake:
         broken: dict[tuple[str, str | None], RefusedFile],
     ) -> None:
         self.run, self.contract, self.path, self.sha256, self.broken = run, contract, path, sha256, broken
-        self.file = _shown_path(path, run.settings)
+        self.file = shown_path(path, run.settings)
         self.writer = LakeWriter(run.settings, run.feed, run.as_of_date, sha256[:16])
         self.counts: Counter[str] = Counter()
         self.rules: Counter[str] = Counter()

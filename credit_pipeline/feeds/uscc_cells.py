@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 import polars as pl
 
-from credit_pipeline.feeds.cells import Parsed, clean_code
+from credit_pipeline.feeds.cells import Parsed
 from credit_pipeline.feeds.codes import classify_uscc, is_uscc, lookalike_class, looks_like_personal_id
+from credit_pipeline.feeds.text_cells import clean_code
 
 Register = Callable[[pl.Series], pl.DataFrame]
 """Names, normalised by `name_key` → frame (uscc, name_key) of the register's codes that bear or bore such a name."""

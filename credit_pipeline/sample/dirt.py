@@ -129,22 +129,27 @@ class Deck:
         # What only this feed can show comes first, so that few dirty rows are enough to show it.
         return cls(usable, rng, share, sorted(order, key=lambda kind: not kind.feeds))
 
-    def take(self, feed: Feed, office: Office, rows: int) -> list[Kind]:
-        """The kinds for a file of so many rows: the share of all rows so far, rounded."""
+    def wanted(self, rows: int) -> int:
+        """How many rows of a file of so many to spoil: the share of all rows so far, rounded."""
         self.seen += rows
-        wanted = int(self.seen * self.share + 0.5) - self.dealt
-        self.dealt += wanted
-        fit = [kind for kind in self.waiting if kind.suits(feed, office)][:wanted]
-        self.waiting = [kind for kind in self.waiting if kind not in fit]
-        pool = [kind for kind in self.kinds if kind.suits(feed, office)]
+        due = int(self.seen * self.share + 0.5) - self.dealt
+        self.dealt += due
+        return due
+
+    def deal(self, feed: Feed, office: Office, unfit: set[str]) -> Kind | None:
+        """The next kind for the file, none of those that no row of it suited; None when there is no other."""
+        for place, kind in enumerate(self.waiting):
+            if kind.name not in unfit and kind.suits(feed, office):
+                return self.waiting.pop(place)
+        pool = [kind for kind in self.kinds if kind.name not in unfit and kind.suits(feed, office)]
         if not pool:
-            return []
+            return None
         # Kinds that only few feeds can have come more often there.
-        shares = np.array([_RARE_WEIGHT if kind.feeds else 1.0 for kind in pool])
-        more = self.rng.choice(len(pool), max(wanted - len(fit), 0), p=shares / shares.sum())
-        return fit + [pool[i] for i in more]
+        shares = np.cumsum([_RARE_WEIGHT if kind.feeds else 1.0 for kind in pool])
+        return pool[int(np.searchsorted(shares, self.rng.random() * shares[-1], side="right"))]
 
     def give_back(self, kind: Kind) -> None:
+        """Keep a kind that no row of a file suited for the feed's next file."""
         if kind not in self.waiting:
             self.waiting.append(kind)
 
@@ -154,14 +159,17 @@ def spoil(
 ) -> SpoiltFile:
     """Spoil the deck's share of a rendered file; rows keep their order, extra rows come in between or at
     the end."""
-    count = len(rows)
-    kinds = deck.take(feed, office, count)
-    order = deck.rng.permutation(count)
-    candidates = _Candidates(rows, firms, order)
+    candidates = _Candidates(rows, firms, deck.rng.permutation(len(rows)))
+    wanted = deck.wanted(len(rows))
+    unfit: set[str] = set()
     hits: list[tuple[int, Kind, Mutation]] = []
-    for kind in kinds:
+    while len(hits) < wanted:
+        kind = deck.deal(feed, office, unfit)
+        if kind is None:
+            break
         found = candidates.find(kind, feed, office, city, as_of, deck.rng)
         if found is None:
+            unfit.add(kind.name)
             deck.give_back(kind)
         else:
             hits.append((found[0], kind, found[1]))

@@ -99,7 +99,7 @@ def target_path(settings: Settings, run_id: str) -> Path:
             shutil.rmtree(stale)
     cache = MANIFEST_PATH.with_name("partial_parse.msgpack")
     if cache.exists() and not (path / cache.name).exists():
-        shutil.copy2(cache, path / cache.name)
+        shutil.copyfile(cache, path / cache.name)
     return path
 
 

@@ -60,3 +60,14 @@
 {% macro has_code(codes, code) -%}
     (position('|{{ code }}|' in '|' || coalesce({{ codes }}, '') || '|') > 0)
 {%- endmacro %}
+
+{# A text without what matches a regular expression, all occurrences. #}
+{% macro remove_pattern(text, pattern) -%}
+    {{ return(adapter.dispatch("remove_pattern")(text, pattern)) }}
+{%- endmacro %}
+{% macro default__remove_pattern(text, pattern) -%}
+    regexp_replace({{ text }}, '{{ pattern }}', '', 'g')
+{%- endmacro %}
+{% macro spark__remove_pattern(text, pattern) -%}
+    regexp_replace({{ text }}, '{{ pattern }}', '')
+{%- endmacro %}

@@ -30,7 +30,10 @@
     {%- set before -%} {{ by_key }} rows between unbounded preceding and 1 preceding {%- endset -%}
     with
         first_delivery as (
-            select min(ingest_date) as first_ingest_date
+            -- Not min(ingest_date): of a partition column alone it is an internal error of DuckDB 1.5.5
+            -- when a feed has
+            -- no file but its empty one.
+            select min(case when source_row is not null then ingest_date end) as first_ingest_date
             from {{ source("raw", feed) }}
             where ingest_date <= '{{ as_of_text() }}'
         ),

@@ -1,9 +1,22 @@
 {# Why an enterprise concerns safety (涉及安全): one row per enterprise and tag, with the first rule that says so.
-   The notice exempts only A enterprises that do not concern safety; what concerns safety is policy, not law. #}
+   The notice exempts only A enterprises that do not concern safety; what concerns safety is policy, not law.
+   What a business scope excludes does not count: of 956 scopes of the real register that name 危险化学品, 884 say "不含"
+   or "除外". #}
 with
     rules as (select tag, match_on, pattern from {{ in_force("safety_rules") }} as r),
     register as (
-        select uscc, business_scope, resolved_section || coalesce(industry_code, '') as industry
+        select
+            uscc,
+            resolved_section || coalesce(industry_code, '') as industry,
+            {{
+                remove_pattern(
+                    remove_pattern(
+                        "business_scope",
+                        "(不含|不得|禁止|严禁|不包括|不涉及|除(危险|易|国家|烟花|民用|农药|成品油|药品|食品))[^；;，,。)）]*",
+                    ),
+                    "[（(][^（）()]*(除外|以外)[^（）()]*[)）]|[^；;，,。、（）()]*(除外|以外)",
+                )
+            }} as business_scope
         from {{ ref("stg_registrations") }}
         where known_to is null
     ),

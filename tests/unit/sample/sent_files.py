@@ -32,6 +32,10 @@ class SentTable:
         known = {header: column.name for column in self.feed.columns for header in column.source_names}
         return {known[header]: place for place, header in enumerate(self.headers) if header in known}
 
+    def record(self, row: int) -> dict[str, str]:
+        """Canonical column → cell."""
+        return dict(zip(self.columns(), self.rows[row], strict=False))
+
     def cell(self, row: int, column: str) -> str:
         return self.rows[row][self.columns()[column]]
 

@@ -74,9 +74,9 @@ def test_offices_differ(dirty_city: Sample) -> None:
     """Prevents a sample of one format, encoding or layout only."""
     kinds = set(dirty_city.key.filter(pl.col("outcome") == "file")["kind"])
     assert kinds >= {
-        "encoding_gb18030", "encoding_utf8_bom", "mixed_encoding_in_zip", "title_row", "two_row_header", "unit_line",
-        "footer", "blank_row", "date_cells", "hidden_sheet", "notes_sheet", "explanation_row", "unit_alias",
-        "wrong_header", "personal_data",
+        "encoding_gb18030", "encoding_utf8_bom", "mixed_encoding_in_zip", "title_row", "two_row_header",
+        "unit_line", "footer", "blank_row", "date_cells", "hidden_sheet", "notes_sheet", "explanation_row",
+        "unit_alias", "wrong_header", "personal_data",
     }  # fmt: skip
     suffixes = {Path(name).suffix for name in dirty_city.summary.files}
     assert suffixes == {".csv", ".xlsx", ".jsonl", ".parquet", ".zip"}
@@ -84,16 +84,12 @@ def test_offices_differ(dirty_city: Sample) -> None:
 
 def _check_clean(table: SentTable, as_of: date) -> None:
     columns = table.columns()
-    places = {
-        column.name: (column, columns[column.name]) for column in table.feed.columns if column.name in columns
-    }
-    words = {
-        name: {word for options in column.codes.values() for word in options}
-        for name, (column, _) in places.items()
-    }
+    sent = [column for column in table.feed.columns if column.name in columns]
+    words = {c.name: {word for options in c.codes.values() for word in options} for c in sent}
     for number, row in table.rows.items():
-        for name, (column, place) in places.items():
-            value, where = row[place], f"{table.file}:{number} {name}={row[place]!r}"
+        for column in sent:
+            name, value = column.name, row[columns[column.name]]
+            where = f"{table.file}:{number} {name}={value!r}"
             assert value or not column.required, where
             if not value:
                 continue

@@ -1,0 +1,60 @@
+"""Which files lie in landing for a feed on a day, and in which order they are taken."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+
+from credit_pipeline.feeds.catalogue import load_catalogue
+from credit_pipeline.feeds.lake_files import file_sha256
+from credit_pipeline.feeds.ledger import read_ledger
+from credit_pipeline.settings import Settings
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_UNFINISHED = (".part", ".tmp")
+
+
+def shown_path(path: Path, settings: Settings) -> str:
+    """Path relative to landing; bytes of a name that are not UTF-8 as escapes."""
+    return os.fsencode(path.relative_to(settings.landing_dir).as_posix()).decode("utf-8", "backslashreplace")
+
+
+def landing_files(settings: Settings, feed_name: str, as_of_date: date) -> list[Path]:
+    """Files of a feed delivered by the day, ordered by the day of their folder, then by path.
+
+    Files in no dated folder come first. Hidden files, locks of spreadsheets and files still being written are left
+    alone, and so are folders of later days.
+    """
+    folder = settings.landing_dir / feed_name
+    found = []
+    for path in folder.rglob("*") if folder.is_dir() else ():
+        parts = path.relative_to(folder).parts
+        if any(part.startswith((".", "~$")) for part in parts) or path.name.lower().endswith(_UNFINISHED):
+            continue
+        day = max((part for part in parts[:-1] if _DAY.fullmatch(part)), default="")
+        if day <= as_of_date.isoformat() and path.is_file():
+            found.append((day, os.fsencode(path.relative_to(folder).as_posix()), path))
+    return [path for _, _, path in sorted(found)]
+
+
+@lru_cache(maxsize=100_000)
+def _cached_sha256(path: Path, size: int, modified: int) -> str:
+    return file_sha256(path)
+
+
+def waiting_files(settings: Settings, as_of_date: date) -> dict[str, list[Path]]:
+    """Files of every feed that the next run of that day would read; feeds without any are left out.
+
+    Contents are hashed once per size and time of change, so that asking every minute costs little.
+    """
+    waiting: dict[str, list[Path]] = {}
+    for name in load_catalogue():
+        known = {entry["sha256"] for entry in read_ledger(settings, name)}
+        for path in landing_files(settings, name, as_of_date):
+            status = path.stat()
+            if _cached_sha256(path, status.st_size, status.st_mtime_ns) not in known:
+                waiting.setdefault(name, []).append(path)
+    return waiting
