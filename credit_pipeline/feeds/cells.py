@@ -1,8 +1,8 @@
 """What all readers of cells share: kinds of white space, words for nothing, and the shape of an answer.
 
-Readers of cells (`text_cells`, `value_cells`, `uscc_cells`) take the distinct, non-null texts of one column and answer
-in the same order, so that a text that stands in a million rows is read once. Rules across columns and the final checks
-are in `contracts`.
+Readers of cells (`text_cells`, `value_cells`, `uscc_cells`) take the distinct, non-null texts of one column
+and answer in the same order, so that a text that stands in a million rows is read once. Rules across
+columns and the final checks are in `contracts`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import polars as pl
 
 ASCII_SPACE = " \t\r\n\x0b\x0c"
 SPACE = (
-    ASCII_SPACE + "\u0085\u00a0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+    ASCII_SPACE
+    + "\u0085\u00a0\u1680\u2028\u2029\u202f\u205f\u3000"
+    + "".join(map(chr, range(0x2000, 0x200B)))
 )
 INVISIBLE_CLASS = (
     r"\x00-\x08\x0e-\x1f\x7f\u{ad}\u{200b}-\u{200f}\u{202a}-\u{202e}"

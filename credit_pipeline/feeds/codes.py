@@ -1,8 +1,9 @@
-"""Check digits of Chinese identifiers over whole columns, and what is wrong with a unified social credit code.
+"""Check digits of Chinese identifiers over whole columns, and what is wrong with a unified social credit
+code.
 
-USCC: GB 32100-2015 (two check digits, its own and that of the organisation code inside it); old registration number:
-ISO 7064 MOD 11,10; identity number: GB 11643 (ISO 7064 MOD 11-2). Cleaning and repairing values is `cells`' and
-`uscc_cells`' business; masking identity numbers is `personal`'s.
+USCC: GB 32100-2015 (two check digits, its own and that of the organisation code inside it); old
+registration number: ISO 7064 MOD 11,10; identity number: GB 11643 (ISO 7064 MOD 11-2). Cleaning and
+repairing values is `cells`' and `uscc_cells`' business; masking identity numbers is `personal`'s.
 """
 
 from __future__ import annotations

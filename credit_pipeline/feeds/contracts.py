@@ -1,8 +1,9 @@
-"""The contract of a feed, made from the catalogue: text rows in, accepted typed rows, refusals and repairs out.
+"""The contract of a feed, made from the catalogue: text rows in, accepted typed rows, refusals and repairs
+out.
 
-Two steps over a batch: readers of cells read every column (once per distinct text) and note repairs and unreadable
-cells; then a pandera schema checks the typed frame (missing values, code lists, ranges, patterns, lengths, days in the
-future, reversed periods). Duplicates and files are `ingest`'s business.
+Two steps over a batch: readers of cells read every column (once per distinct text) and note repairs and
+unreadable cells; then a pandera schema checks the typed frame (missing values, code lists, ranges,
+patterns, lengths, days in the future, reversed periods). Duplicates and files are `ingest`'s business.
 """
 
 from __future__ import annotations
@@ -277,7 +278,9 @@ class Contract:
             value = frame[name].gather(rows) if name in frame.columns else _nothing(len(rows))
             violation = _violation(rows, name, rule, value)
             if rule == "required_missing":
-                violation = violation.join(unreadable, on=["row", "column"], how="anti", maintain_order="left")
+                violation = violation.join(
+                    unreadable, on=["row", "column"], how="anti", maintain_order="left"
+                )
             found.append(violation)
         for column in self.feed.stored_columns:
             if column.type == "name" and column.name in frame.columns:
@@ -335,7 +338,9 @@ class Contract:
         repairs = pl.concat(parts).sort("row", "column", "rule", maintain_order=True)
         value = mask(repairs["value"], mobiles=True)
         row_number = frame["source_row"].gather(repairs["row"])
-        return repairs.select(row_number.alias("row_number"), "column", "rule", value.alias("value"), "repaired")
+        return repairs.select(
+            row_number.alias("row_number"), "column", "rule", value.alias("value"), "repaired"
+        )
 
 
 def _distinct(raw: pl.Series) -> tuple[pl.Series, pl.Series]:

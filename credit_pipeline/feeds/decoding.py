@@ -1,7 +1,8 @@
-"""Which encoding a text file has, and its lines as text. Nothing is ever replaced: what cannot be decoded is reported.
+"""Which encoding a text file has, and its lines as text. Nothing is ever replaced: what cannot be decoded
+is reported.
 
-Used by the readers of CSV and JSON. One file has one codec: decoding single bad lines by another would accept
-garbage (every third UTF-8 line is also valid GB18030).
+Used by the readers of CSV and JSON. One file has one codec: decoding single bad lines by another would
+accept garbage (every third UTF-8 line is also valid GB18030).
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class Line:
 def guess_codec(data: bytes) -> str | None:
     """`utf-8` or `gb18030` by the share of high bytes that form UTF-8 sequences; None while all is ASCII.
 
-    Chinese text in GB18030 reaches at most about 0.3 (its second bytes rarely look like continuations), damaged
-    UTF-8 stays near 1; the limit of 0.9 leaves both far away.
+    Chinese text in GB18030 reaches at most about 0.3 (its second bytes rarely look like continuations),
+    damaged UTF-8 stays near 1; the limit of 0.9 leaves both far away.
     """
     first = _HIGH.search(data)
     if first is None:

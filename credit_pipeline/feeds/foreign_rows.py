@@ -42,8 +42,8 @@ def _foreign_words(feed_name: str) -> list[tuple[frozenset[str], str]]:
 def foreign_rows(feed: Feed, frame: pl.DataFrame, violations: list[pl.DataFrame]) -> pl.DataFrame:
     """(row, value) of rows that belong to another feed, by either of two signs.
 
-    A value under another feed's header while a required one is missing; or a category that only another feed knows
-    (普通 among penalties) beside a text that names that feed's subject (许可).
+    A value under another feed's header while a required one is missing; or a category that only another
+    feed knows (普通 among penalties) beside a text that names that feed's subject (许可).
 
     Args:
         frame: rows as text, see `reading.Rows`.
@@ -53,7 +53,9 @@ def foreign_rows(feed: Feed, frame: pl.DataFrame, violations: list[pl.DataFrame]
     if "foreign" in frame.columns:
         required = [column.name for column in feed.stored_columns if column.required]
         lacking = pl.any_horizontal(pl.col(name).is_null() for name in required)
-        rows = frame.select((pl.col("foreign").is_not_null() & lacking).arg_true().cast(pl.UInt32)).to_series()
+        rows = frame.select(
+            (pl.col("foreign").is_not_null() & lacking).arg_true().cast(pl.UInt32)
+        ).to_series()
         found.append(pl.DataFrame({"row": rows, "value": frame["foreign"].gather(rows)}))
     texts = [
         column.name

@@ -1,7 +1,8 @@
-"""Finds out which column of the catalogue each header of a source means, and where the header of a table stands.
+"""Finds out which column of the catalogue each header of a source means, and where the header of a table
+stands.
 
-Labels are compared half-width, without spaces, signs of obligation and case; `A（B）` may match by A or by B.
-What happens with the cells below is `reading`'s business.
+Labels are compared half-width, without spaces, signs of obligation and case; `A（B）` may match by A or by
+B. What happens with the cells below is `reading`'s business.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from credit_pipeline.feeds.numbers import unit_of_words
 from credit_pipeline.feeds.personal import mask_text
 
 _ROW_NUMBER_LABELS = frozenset(["序号", "行号", "no", "no.", "#"])
-"""A column that only numbers the rows; kept out of `extra`, or the same fact in another order would look new."""
+"""A column that only numbers the rows; kept out of `extra`, or the same fact in another order would look
+new."""
 _MAX_HEADER = 100
 SEARCHED_ROWS = 30
 """A header stands within the first rows; titles and remarks above it are rarely more than five."""
@@ -113,7 +115,8 @@ def match_count(feed: Feed, cells: Sequence[str]) -> int:
 
 
 def _unit(feed: Feed, name: str, header: str, unit_line: int | None) -> str | None:
-    """Unit of bare numbers: brackets in the header, else the alias's, else the unit line's, else the column's."""
+    """Unit of bare numbers: brackets in the header, else the alias's, else the unit line's, else the
+    column's."""
     column = feed.column(name)
     if column.type != "money":
         return None
@@ -210,7 +213,8 @@ class TableLayout:
 
 
 def find_layout(feed: Feed, rows: Sequence[Sequence[str]]) -> TableLayout:
-    """The header among the first rows of a table, by known labels of this feed, else of any feed, else by width.
+    """The header among the first rows of a table, by known labels of this feed, else of any feed, else by
+    width.
 
     Two rows are taken together when the second names columns that the first does not (merged headers).
     """

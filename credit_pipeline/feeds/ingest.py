@@ -1,7 +1,8 @@
-"""Ingests a feed: finds new files in landing, takes each through reader, contract and duplicate check into the lake.
+"""Ingests a feed: finds new files in landing, takes each through reader, contract and duplicate check into
+the lake.
 
-The one entrance of stage 1 for the jobs. How a file is read (`readers`), a row judged (`contracts`), a duplicate
-found (`versions`) and Parquet written (`lake_files`) stands in those modules.
+The one entrance of stage 1 for the jobs. How a file is read (`readers`), a row judged (`contracts`), a
+duplicate found (`versions`) and Parquet written (`lake_files`) stands in those modules.
 """
 
 from __future__ import annotations
@@ -52,9 +53,6 @@ from credit_pipeline.warehouse import session_settings
 
 __all__ = ["FeedReport", "FileReport", "ingest_feed", "read_ledger", "reconcile", "totals", "waiting_files"]
 
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_UNFINISHED = (".part", ".tmp")
-
 
 def ingest_feed(
     feed: Feed | str,
@@ -64,8 +62,9 @@ def ingest_feed(
 ) -> FeedReport:
     """Take every new file of a feed that was delivered by the day into the lake.
 
-    Files whose content is known are skipped, so a second run reads nothing. A day before the last ingested one is a
-    replay and reads nothing. After a crash each file is wholly in or wholly out, and the next run goes on.
+    Files whose content is known are skipped, so a second run reads nothing. A day before the last ingested
+    one is a replay and reads nothing. After a crash each file is wholly in or wholly out, and the next run
+    goes on.
 
     Args:
         progress: called with one line per file; carries counts, no values.
@@ -118,7 +117,8 @@ def _private_files() -> Iterator[None]:
 
 
 class _BrokenTable(Exception):
-    """A table turned out to be damaged after some of its rows were taken; the file starts again without it."""
+    """A table turned out to be damaged after some of its rows were taken; the file starts again without
+    it."""
 
     def __init__(self, table: Table, refusal: RefusedFile) -> None:
         super().__init__(refusal.message)
@@ -201,8 +201,8 @@ class _Intake:
     def take(self) -> None:
         """Read all tables of the file.
 
-        Reading, checking and storing overlap: while one batch is checked, the next is read and the one before it
-        hashed and written. Batches keep their order.
+        Reading, checking and storing overlap: while one batch is checked, the next is read and the one
+        before it hashed and written. Batches keep their order.
         """
         with ThreadPoolExecutor(1) as storing:
             self.storing = storing

@@ -1,7 +1,8 @@
 """Writes the Parquet of one input file so that it is wholly in the lake or wholly out.
 
-Everything goes to temporary files; they get their names when the file is complete, and the ledger entry, written
-last, makes them count. Files without an entry are what a crash left and are swept before the next file.
+Everything goes to temporary files; they get their names when the file is complete, and the ledger entry,
+written last, makes them count. Files without an entry are what a crash left and are swept before the next
+file.
 """
 
 from __future__ import annotations
@@ -131,7 +132,9 @@ def _as_table(frame: pl.DataFrame, schema: pa.Schema) -> pa.Table:
 
 def _with_views(schema: pa.Schema) -> pa.Schema:
     """The same Parquet types; text as the views polars keeps, which are written as plain VARCHAR."""
-    return pa.schema([field.with_type(pa.string_view()) if field.type == pa.string() else field for field in schema])
+    return pa.schema(
+        [field.with_type(pa.string_view()) if field.type == pa.string() else field for field in schema]
+    )
 
 
 def _sync_folder(folder: Path) -> None:

@@ -41,10 +41,11 @@ PROVENANCE = [
     pa.field("row_hash", pa.int64()),
     pa.field("extra", pa.string()),
 ]
-"""Where a row came from. `source_file` is relative to landing (`penalties/a.zip!b.csv`); `source_sheet` is null but
-for workbooks; `source_row` is the row as a spreadsheet shows it; `row_hash` a positive 63-bit hash of the stored
-values and `extra`; `extra` JSON text of columns the catalogue does not know, or null. `ingest_date` is no column of
-the files: it is the partition, which DuckDB, Arrow and Spark add as a DATE; a copy inside would clash with it."""
+"""Where a row came from. `source_file` is relative to landing (`penalties/a.zip!b.csv`); `source_sheet` is
+null but for workbooks; `source_row` is the row as a spreadsheet shows it; `row_hash` a positive 63-bit hash
+of the stored values and `extra`; `extra` JSON text of columns the catalogue does not know, or null.
+`ingest_date` is no column of the files: it is the partition, which DuckDB, Arrow and Spark add as a DATE; a
+copy inside would clash with it."""
 
 
 def open_ended_flag(column: Column) -> str:
@@ -68,7 +69,8 @@ def value_fields(feed: Feed) -> list[pa.Field]:
 
 
 def lake_schema(feed: Feed) -> pa.Schema:
-    """Schema of `LAKE/raw/<feed>/ingest_date=D/*.parquet`: the feed's columns, then where each row came from."""
+    """Schema of `LAKE/raw/<feed>/ingest_date=D/*.parquet`: the feed's columns, then where each row came
+    from."""
     return pa.schema([*value_fields(feed), *PROVENANCE])
 
 
@@ -86,7 +88,8 @@ QUARANTINE_SCHEMA = pa.schema(
         pa.field("feed", pa.string()),
     ]
 )
-"""One row per broken rule of a refused row; a file that could not be read at all has one with row_number 0."""
+"""One row per broken rule of a refused row; a file that could not be read at all has one with row_number
+0."""
 
 REPAIRS_SCHEMA = pa.schema(
     [
@@ -109,7 +112,8 @@ def schema_file(folder: Path, feed_name: str) -> Path:
 
 
 def ensure_schema_files(settings: Settings) -> None:
-    """Write the zero-row files of every feed that lack or differ, so that SQL can read a feed that never came."""
+    """Write the zero-row files of every feed that lack or differ, so that SQL can read a feed that never
+    came."""
     for feed in load_catalogue().values():
         for folder, schema in (
             (settings.raw_dir, lake_schema(feed)),

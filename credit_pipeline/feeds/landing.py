@@ -25,8 +25,8 @@ def shown_path(path: Path, settings: Settings) -> str:
 def landing_files(settings: Settings, feed_name: str, as_of_date: date) -> list[Path]:
     """Files of a feed delivered by the day, ordered by the day of their folder, then by path.
 
-    Files in no dated folder come first. Hidden files, locks of spreadsheets and files still being written are left
-    alone, and so are folders of later days.
+    Files in no dated folder come first. Hidden files, locks of spreadsheets and files still being written
+    are left alone, and so are folders of later days.
     """
     folder = settings.landing_dir / feed_name
     found = []

@@ -174,9 +174,11 @@ def last_ingest_date(settings: Settings) -> date | None:
 
 
 def reconcile(settings: Settings, feed: Feed) -> list[str]:
-    """Differences between the ledger of a feed and what its Parquet files really hold; empty when all agrees.
+    """Differences between the ledger of a feed and what its Parquet files really hold; empty when all
+    agrees.
 
-    Rows are counted in every file; contents are hashed for the last day's files and wherever the size differs.
+    Rows are counted in every file; contents are hashed for the last day's files and wherever the size
+    differs.
     """
     entries = read_ledger(settings, feed.name)
     last_day = max((entry["ingest_date"] for entry in entries), default=None)
@@ -214,7 +216,8 @@ def reconcile(settings: Settings, feed: Feed) -> list[str]:
 
 
 def _rows(path: Path, kind: str) -> int:
-    """Rows of a raw file; distinct source rows of quarantine and repairs, which have one entry per rule or cell."""
+    """Rows of a raw file; distinct source rows of quarantine and repairs, which have one entry per rule or
+    cell."""
     if kind == "raw":
         return pq.read_metadata(path).num_rows
     places = pl.read_parquet(path, columns=["file", "sheet", "row_number"], hive_partitioning=False)

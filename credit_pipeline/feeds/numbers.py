@@ -149,7 +149,8 @@ def parse_number(text: str) -> Decimal | None:
 
 
 def unit_of_words(text: str) -> int | None:
-    """Fen per unit of words such as 万元, 元, 亿元 in a header or a unit line; None when there is no unit in them."""
+    """Fen per unit of words such as 万元, 元, 亿元 in a header or a unit line; None when there is no unit
+    in them."""
     match = re.search(
         r"(亿|千万|百万|十万|万|千|百)?(?:人民币|美元|港元|港币|日元|欧元)?(元|圆)|(亿|万)", plain(text)
     )
@@ -159,7 +160,8 @@ def unit_of_words(text: str) -> int | None:
 
 
 def amounts_in_text(text: str, keyword: str) -> list[int]:
-    """Fen of every amount that a sentence connects with the keyword: 罚款2000元, 处2000元罚款, 罚款人民币贰仟元."""
+    """Fen of every amount that a sentence connects with the keyword: 罚款2000元, 处2000元罚款,
+    罚款人民币贰仟元."""
     number = rf"(?:{_WORDS})?((?:\d[\d,]*(?:\.\d+)?|[{NUMERAL_CHARACTERS}]+)(?:亿|万|千|百)?元)"
     link = "[的为计处共合金额:了]{0,6}"
     cleaned = plain(text).replace("，", ",")

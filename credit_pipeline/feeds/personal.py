@@ -1,9 +1,9 @@
 """Masks identity and mobile numbers wherever text is about to be written.
 
-Columns that must not be stored at all are dropped by the readers; this module covers what hides inside other text.
-Identity numbers (GB 11643) are recognised by province, day of birth and check character, in any width, also split by
-single spaces or hyphens, also inside longer runs of digits; 411330********001X is what remains. Mobile numbers:
-138****0000.
+Columns that must not be stored at all are dropped by the readers; this module covers what hides inside
+other text. Identity numbers (GB 11643) are recognised by province, day of birth and check character, in any
+width, also split by single spaces or hyphens, also inside longer runs of digits; 411330********001X is what
+remains. Mobile numbers: 138****0000.
 """
 
 from __future__ import annotations

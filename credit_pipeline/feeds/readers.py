@@ -1,7 +1,7 @@
 """Opens a delivered file whatever it is called: finds its format by content and yields its tables.
 
-Formats: CSV, XLSX/XLS/XLSB/ODS, JSON, JSON lines, Parquet, and ZIP archives of these. How each is read stands in
-`readers_*`; what becomes of the rows in `ingest`.
+Formats: CSV, XLSX/XLS/XLSB/ODS, JSON, JSON lines, Parquet, and ZIP archives of these. How each is read
+stands in `readers_*`; what becomes of the rows in `ingest`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ _BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplemente
 
 
 def file_format(stream: BinaryIO) -> str:
-    """`csv`, `json`, `parquet`, `excel`, `zip`, `empty` or `unknown` by the first bytes; the stream is rewound."""
+    """`csv`, `json`, `parquet`, `excel`, `zip`, `empty` or `unknown` by the first bytes; the stream is
+    rewound."""
     head = stream.read(4096)
     stream.seek(0)
     text = head[3:] if head[:3] == b"\xef\xbb\xbf" else head
@@ -78,8 +79,8 @@ def _package_format(stream: BinaryIO) -> str:
 def open_tables(path: Path, feed: Feed, file: str) -> Iterator[Table]:
     """The tables of a delivered file, in a fixed order.
 
-    A table's parts must be taken before the next table is asked for. What cannot be read comes as a table with a
-    `problem` and without parts; taking parts may still raise `RefusedFile` when damage shows later.
+    A table's parts must be taken before the next table is asked for. What cannot be read comes as a table
+    with a `problem` and without parts; taking parts may still raise `RefusedFile` when damage shows later.
 
     Args:
         file: path as it goes into `source_file`.
@@ -122,7 +123,8 @@ def _tables(stream: BinaryIO, kind: str, feed: Feed, file: str) -> Iterator[Tabl
 
 
 def _check_package(stream: BinaryIO) -> None:
-    """Workbooks are archives too; the limits on size hold, the ratio only for large members (XML packs well)."""
+    """Workbooks are archives too; the limits on size hold, the ratio only for large members (XML packs
+    well)."""
     if not zipfile.is_zipfile(stream):
         stream.seek(0)
         return

@@ -1,7 +1,8 @@
-"""Reads workbooks (XLSX, XLS, XLSB, ODS) with the layouts authorities send: titles, merged headers, footers, notes.
+"""Reads workbooks (XLSX, XLS, XLSB, ODS) with the layouts authorities send: titles, merged headers,
+footers, notes.
 
-Cells come back as the text they show, as far as a file without its display formats tells. Which row is the header
-decides `headers`; what a cell means decides `cells`.
+Cells come back as the text they show, as far as a file without its display formats tells. Which row is the
+header decides `headers`; what a cell means decides `cells`.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ _BATCH_ROWS = 50_000
 def cell_text(value: Any) -> str:
     """A cell as it shows in a spreadsheet of general format.
 
-    Numbers have at most 15 significant digits; from 10^15 on they lose digits and show an exponent, so that a code
-    typed as a number is recognised as damaged. Midnight is a date.
+    Numbers have at most 15 significant digits; from 10^15 on they lose digits and show an exponent, so that
+    a code typed as a number is recognised as damaged. Midnight is a date.
     """
     if isinstance(value, str):
         return value
@@ -95,7 +96,8 @@ def read_workbook(stream: BinaryIO, feed: Feed, file: str) -> Iterator[Table]:
 
 
 def _head(sheet: Any) -> list[list[str]]:
-    """The first rows that hold something, with the blank ones between them, from the first row of the sheet."""
+    """The first rows that hold something, with the blank ones between them, from the first row of the
+    sheet."""
     return [[cell_text(cell) for cell in row] for row in islice(_rows(sheet), SEARCHED_ROWS)]
 
 
@@ -111,7 +113,8 @@ def _rows(sheet: Any) -> Iterator[list[Any]]:
 
 
 def _is_notes(feed: Feed, name: str, head: list[list[str]]) -> bool:
-    """A sheet that explains: by its name without two of the feed's labels in a row, or never more than two cells wide."""
+    """A sheet that explains: by its name without two of the feed's labels in a row, or never more than two
+    cells wide."""
     if any(match_count(feed, row) >= 2 for row in head):
         return False
     return (

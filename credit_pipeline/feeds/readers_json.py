@@ -1,4 +1,5 @@
-"""Reads JSON (an array of objects, also inside an object) and JSON lines, and Parquet: formats with named cells.
+"""Reads JSON (an array of objects, also inside an object) and JSON lines, and Parquet: formats with named
+cells.
 
 Values come back as the text they were written with: 1.10 stays 1.10. Cells are `cells`' business.
 """
@@ -91,7 +92,8 @@ def read_json(stream: BinaryIO, feed: Feed, table: Table) -> None:
 
 
 def _are_json_lines(lines: list[Line]) -> bool:
-    """Whether one of the first lines is a whole object (the first may be broken), and not just one with the rows."""
+    """Whether one of the first lines is a whole object (the first may be broken), and not just one with the
+    rows."""
     if lines[0].text is not None and not lines[0].text.strip().startswith("{"):
         return False
     if len(lines) == 1:
@@ -249,7 +251,8 @@ def _parquet_text(value: Any) -> str:
 
 
 def _column_text(column: pa.ChunkedArray | pa.Array) -> pl.Series:
-    """A Parquet column as text; strings as they are, everything else value by value of its distinct values."""
+    """A Parquet column as text; strings as they are, everything else value by value of its distinct
+    values."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type

@@ -1,7 +1,8 @@
-"""What a reader hands to the contracts: batches of text rows, rows that could not be split, problems of files.
+"""What a reader hands to the contracts: batches of text rows, rows that could not be split, problems of
+files.
 
-Shared by the readers of every format, and where unknown columns become `extra` and a refused row becomes text.
-Finding the header is `headers`' business, splitting bytes into cells the readers'.
+Shared by the readers of every format, and where unknown columns become `extra` and a refused row becomes
+text. Finding the header is `headers`' business, splitting bytes into cells the readers'.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from credit_pipeline.feeds.personal import mask
 from credit_pipeline.feeds.rules import FILE_RULES
 
 BATCH_ROWS = 250_000
-"""Rows per batch: large enough for column arithmetic, small enough for 3 GB with 25 text columns of a kilobyte."""
+"""Rows per batch: large enough for column arithmetic, small enough for 3 GB with 25 text columns of a
+kilobyte."""
 BAD_ROWS_SCHEMA = {
     "row_number": pl.Int64,
     "column": pl.String,
@@ -55,8 +57,9 @@ class RefusedFile(Exception):
 class Rows:
     """Rows as text under canonical names.
 
-    `frame` holds one String column per canonical column that the source sends, `source_row` (Int64), and where they
-    apply `extra` (JSON text), `foreign` (first value under another feed's header) and `<money column>.unit`.
+    `frame` holds one String column per canonical column that the source sends, `source_row` (Int64), and
+    where they apply `extra` (JSON text), `foreign` (first value under another feed's header) and `<money
+    column>.unit`.
     """
 
     frame: pl.DataFrame
@@ -105,7 +108,8 @@ def bad_rows(rows: list[tuple[int, str, str | None, str]]) -> BadRows:
 
 
 def json_members(pairs: list[tuple[str, pl.Expr]]) -> pl.Expr:
-    """The members of a JSON object, without braces, of the text columns that are not null; empty if all are."""
+    """The members of a JSON object, without braces, of the text columns that are not null; empty if all
+    are."""
     members = [
         pl.lit(json.dumps(key, ensure_ascii=False) + ':"')
         + text.str.replace_all(INVISIBLE, "").str.replace_many(

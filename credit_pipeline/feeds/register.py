@@ -19,7 +19,9 @@ def load_regions(settings: Settings, as_of_date: date) -> dict[str, str]:
     """
     path = settings.policy_dir / "regions.csv"
     if not path.exists():
-        raise CreditPipelineError(f"the policy table {path} is missing; remedy: restore it or set CREDIT_POLICY_DIR")
+        raise CreditPipelineError(
+            f"the policy table {path} is missing; remedy: restore it or set CREDIT_POLICY_DIR"
+        )
     table = pl.read_csv(path, infer_schema=False)
     day = as_of_date.isoformat()
     table = table.filter((pl.col("effective_from") <= day) & (pl.col("effective_to") >= day))
@@ -35,7 +37,8 @@ class LakeRegister:
         self._known: pl.DataFrame | None = None
 
     def __call__(self, names: pl.Series) -> pl.DataFrame:
-        """Frame (uscc, name_key) of the enterprises that bear or bore one of the names, given by `name_key`."""
+        """Frame (uscc, name_key) of the enterprises that bear or bore one of the names, given by
+        `name_key`."""
         if self._known is None:
             frames = [
                 pl.read_parquet(path, columns=["uscc", "enterprise_name"], hive_partitioning=False)

@@ -1,4 +1,5 @@
-"""Reads texts, names, codes, document numbers and regions. Enterprise codes are in `uscc_cells`, values in `value_cells`."""
+"""Reads texts, names, codes, document numbers and regions. Enterprise codes are in `uscc_cells`, values in
+`value_cells`."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ def parse_text(raw: pl.Series) -> Parsed:
 
 
 def parse_name(raw: pl.Series) -> Parsed:
-    """Names: （）in Chinese ones, () in others; no space beside a Chinese character, single ones elsewhere."""
+    """Names: （）in Chinese ones, () in others; no space beside a Chinese character, single ones
+    elsewhere."""
     visible = _visible(raw)
     text, words = without_nulls(visible, "name")
     odd = text.str.contains(r"[()（）\s]").fill_null(value=False)
@@ -78,7 +80,8 @@ def parse_name(raw: pl.Series) -> Parsed:
 
 
 def clean_code(raw: pl.Series, column_type: str, *, hyphens: bool) -> tuple[pl.Series, dict[str, pl.Series]]:
-    """Half-width code without spaces, leading apostrophe and, if asked, hyphens; and what each text needed."""
+    """Half-width code without spaces, leading apostrophe and, if asked, hyphens; and what each text
+    needed."""
     trimmed = raw.str.strip_chars(SPACE)
     full = trimmed.str.contains(FULL_WIDTH)
     text, words = without_nulls(half_width(trimmed), column_type)
@@ -152,8 +155,8 @@ def parse_region(raw: pl.Series, regions: Mapping[str, str]) -> Parsed:
     """Six-digit region codes; of the city only listed ones, elsewhere any that GB/T 2260 could hold.
 
     Args:
-        regions: the city's codes and their Chinese names → code. Codes of 9 or 12 digits (townships, villages)
-            count by their first six.
+        regions: the city's codes and their Chinese names → code. Codes of 9 or 12 digits (townships,
+            villages) count by their first six.
     """
     text, repairs = clean_code(raw, "region", hyphens=False)
     long = text.str.contains(r"^[0-9]{6}(?:[0-9]{3}|[0-9]{6})$").fill_null(value=False)

@@ -1,7 +1,9 @@
-"""Reads unified social credit codes: cleaning, what is wrong with a bad one, and the repair of look-alike characters.
+"""Reads unified social credit codes: cleaning, what is wrong with a bad one, and the repair of look-alike
+characters.
 
-A look-alike repair (O for 0, B for 8) is guessing unless something confirms it, so it needs three witnesses: both
-check digits, and the register, in which the same name must belong to the repaired code. Other types are in `cells`.
+A look-alike repair (O for 0, B for 8) is guessing unless something confirms it, so it needs three
+witnesses: both check digits, and the register, in which the same name must belong to the repaired code.
+Other types are in `cells`.
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ from credit_pipeline.feeds.codes import classify_uscc, is_uscc, lookalike_class,
 from credit_pipeline.feeds.text_cells import clean_code
 
 Register = Callable[[pl.Series], pl.DataFrame]
-"""Names, normalised by `name_key` → frame (uscc, name_key) of the register's codes that bear or bore such a name."""
+"""Names, normalised by `name_key` → frame (uscc, name_key) of the register's codes that bear or bore such a
+name."""
 REPAIRABLE = ["uscc_characters", "uscc_check_digit"]
 
 
 def parse_uscc(raw: pl.Series) -> Parsed:
-    """Codes of enterprises; `violations` holds the rule of each bad one, whose cleaned text stays in `values`."""
+    """Codes of enterprises; `violations` holds the rule of each bad one, whose cleaned text stays in
+    `values`."""
     text, repairs = clean_code(raw, "uscc", hyphens=True)
     upper = text.str.to_uppercase()
     lower = (upper != text).fill_null(value=False)
@@ -61,7 +65,8 @@ def confusable_repairs(codes: pl.Series, names: pl.Series, register: Register) -
 
 
 def mask_code_values(values: pl.Series) -> pl.Series:
-    """What a bad code may show in quarantine: identity numbers, also mistyped ones and 15-digit ones, are masked."""
+    """What a bad code may show in quarantine: identity numbers, also mistyped ones and 15-digit ones, are
+    masked."""
     plain = clean_code(values, "uscc", hyphens=True)[0].str.to_uppercase()
     person = (looks_like_personal_id(plain) & ~is_uscc(plain)) | (
         plain.str.contains(r"^[1-8][0-9]{7}[01][0-9][0-3][0-9]{4}$").fill_null(value=False)

@@ -28,7 +28,19 @@ NEAR_DATE = date(1900, 1, 1)
 """Up to here a date means 'unknown': day zero of spreadsheets (1899-12-30, 1899-12-31, 1900-01-01)."""
 _DAY_ZERO = date(1899, 12, 30)
 _NO_END_WORDS = [
-    *("长期", "长期有效", "永久", "永久有效", "永续", "无期限", "无限期", "无固定期限", "无处罚期限", "不限", "至今"),
+    *(
+        "长期",
+        "长期有效",
+        "永久",
+        "永久有效",
+        "永续",
+        "无期限",
+        "无限期",
+        "无固定期限",
+        "无处罚期限",
+        "不限",
+        "至今",
+    ),
 ]
 _TIME = r"(?:[ T]*[0-9]{1,2}[:时;][0-9:;.时分秒 ]*(?:[AaPp][Mm]|[zZ]|[+-][0-9:]+)?|[ T]+)?"
 _DATE_PARTS = rf"^([0-9]{{4}})[-/.年]([0-9]{{1,2}})[-/.月]([0-9]{{1,2}})日?{_TIME}$"
@@ -50,14 +62,16 @@ def parse_date(raw: pl.Series, column: Column) -> Parsed:
     A sentinel in a required column is unreadable: the fact has no day.
     """
     iso = raw.str.contains(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
-    trimmed = half_width(raw.str.replace_all(INVISIBLE, "").str.strip_chars(SPACE)).str.strip_chars_start("'’`")
+    trimmed = half_width(raw.str.replace_all(INVISIBLE, "").str.strip_chars(SPACE)).str.strip_chars_start(
+        "'’`"
+    )
     text, words = without_nulls(trimmed, "date")
     tight = text.str.replace_all("[\u2010-\u2015\u2212]", "-").str.replace_all(
         r"\s*([-/.年月])\s*|\s+(日)", "${1}${2}"
     )
     parts = _year_month_day(tight)
     serial = tight.str.extract(r"^([2-7][0-9]{4})(?:\.[0-9]+)?$", 1).cast(pl.Int32)
-    counted = pl.select(pl.lit(_DAY_ZERO) + pl.duration(days=serial)).to_series().cast(pl.Date)
+    counted = pl.select(pl.lit(_DAY_ZERO) + pl.duration(days=pl.lit(serial))).to_series().cast(pl.Date)
     written = parts.str.to_date("%Y-%m-%d", strict=False)
     days = where(written.is_not_null(), written, counted)
     year = parts.str.slice(0, 4).cast(pl.Int32, strict=False)
@@ -97,7 +111,9 @@ def _numeric(
     is_simple = raw.str.contains(simple)
     values = where(is_simple, raw).cast(dtype, strict=False)
     rest = (~is_simple & text.is_not_null()).arg_true()
-    numbers = [None if (found := parse_number(item)) is None else convert(found) for item in text.gather(rest)]
+    numbers = [
+        None if (found := parse_number(item)) is None else convert(found) for item in text.gather(rest)
+    ]
     values = values.scatter(rest, pl.Series(numbers, dtype=dtype))
     repairs = {"null_word": words, "number_format": ~is_simple & values.is_not_null()}
     return Parsed(values, repairs, where(text.is_not_null() & values.is_null(), "number_unreadable"))
@@ -175,8 +191,8 @@ def parse_category(raw: pl.Series, column: Column) -> Parsed:
 def parse_categories(raw: pl.Series, column: Column) -> Parsed:
     """Several codes, sorted, distinct, joined by `|`.
 
-    A word may itself hold a separator (没收违法所得、没收非法财物), so the longest run of pieces that is a word wins.
-    A word ending in `-` (其他-) opens free text up to the next word.
+    A word may itself hold a separator (没收违法所得、没收非法财物), so the longest run of pieces that is a
+    word wins. A word ending in `-` (其他-) opens free text up to the next word.
     """
     codes = _code_words(column)
     openings = sorted((word for word in codes if word.endswith("-")), key=len, reverse=True)
@@ -212,4 +228,6 @@ def _code_words(column: Column) -> dict[str, str]:
 def _coded(raw: pl.Series, values: pl.Series, column_type: str) -> Parsed:
     text = raw.str.strip_chars(SPACE)
     words = is_null_word(text, column_type) & values.is_null()
-    return Parsed(values, {"null_word": words}, where(values.is_null() & ~words & (text != ""), "code_unknown"))
+    return Parsed(
+        values, {"null_word": words}, where(values.is_null() & ~words & (text != ""), "code_unknown")
+    )

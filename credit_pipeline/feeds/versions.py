@@ -1,6 +1,7 @@
 """Row hashes and exact duplicates: the same content as the latest accepted version of the same fact.
 
-A, B, A keeps three versions, A, A one. What counts as the same fact is the feed's business key, nulls being equal.
+A, B, A keeps three versions, A, A one. What counts as the same fact is the feed's business key, nulls being
+equal.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ _SEPARATOR, _NULL = "\x1f", "\x1e"
 def hash_rows(frame: pl.DataFrame, connection: duckdb.DuckDBPyConnection) -> np.ndarray:
     """Positive 63-bit hash of each row over all columns in order, int64.
 
-    The lower half of the MD5 of the values as text, without its lowest bit: days as numbers since 1970, decimals by
-    their bits, null and '' different. The same on every platform and version.
+    The lower half of the MD5 of the values as text, without its lowest bit: days as numbers since 1970,
+    decimals by their bits, null and '' different. The same on every platform and version.
     """
     values = []
     for name, dtype in frame.schema.items():
@@ -48,7 +49,8 @@ def hash_rows(frame: pl.DataFrame, connection: duckdb.DuckDBPyConnection) -> np.
 def _key_hashes(keys: pl.DataFrame) -> np.ndarray:
     """Hashes that only live as long as the process; five times as fast as MD5.
 
-    Two keys with one hash do no harm: a row is a duplicate only if its row hash, which covers the key, agrees too.
+    Two keys with one hash do no harm: a row is a duplicate only if its row hash, which covers the key,
+    agrees too.
     """
     return keys.hash_rows(seed=1).to_numpy()
 

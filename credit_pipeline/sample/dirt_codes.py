@@ -39,7 +39,7 @@ def _length(case: Case) -> Mutation | None:
     uscc = _uscc(case)
     if uscc is None:
         return None
-    return _spoilt_uscc(case, case.pick([uscc[:-1], uscc + uscc[-1], uscc[:8] + uscc[9:]]))
+    return _spoilt_uscc(case, case.pick([uscc[:-1], uscc[:6] + uscc[5:], uscc[:8] + uscc[9:]]))
 
 
 def _characters(case: Case) -> Mutation | None:

@@ -32,7 +32,7 @@
     and ({{ record }}.void_from is null or {{ record }}.void_from > {{ day }})
 {%- endmacro %}
 
-{# Days of each snapshot on which effect periods begin: one row per snapshot, columns <name>_months, <name>_weight.
+{# The effect periods in force on each snapshot: one row per snapshot, columns <name>_months and <name>_weight.
    periods: name -> [record_kind, record_class] of effect_periods.csv. #}
 {% macro effect_periods_at(periods) -%}
     select

@@ -40,7 +40,8 @@ with
         select
             {% for feature in features %}
                 {% if feature["reference"] is not none %} cast({{ feature["reference"] }} as bigint)
-                {% else %} cast(floor(avg(p_{{ feature["name"] }})) as bigint)
+                {% else %}
+                    cast(floor(cast(sum(p_{{ feature["name"] }}) as double) / nullif(count(*), 0)) as bigint)
                 {% endif %} as r_{{ feature["name"] }},
             {% endfor %}
             count(*) as scored_count
