@@ -30,9 +30,9 @@ def dagster_home() -> Path:
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(PROJECT_ROOT / ".dagster_home")))
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     home.chmod(0o700)
-    wanted = (PROJECT_ROOT / "dagster.yaml").read_bytes()
     if not (home / "dagster.yaml").exists():
-        (home / "dagster.yaml").write_bytes(wanted)
+        # A link, so that an update of the project reaches the instance; a file put there by hand stays.
+        (home / "dagster.yaml").symlink_to(PROJECT_ROOT / "dagster.yaml")
     return home
 
 

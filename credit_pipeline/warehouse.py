@@ -71,8 +71,8 @@ def connect(
         connection.close()
 
 
-def load_httpfs(connection: duckdb.DuckDBPyConnection) -> None:
-    """Load the crypto module that encrypted spill and encrypted databases are written with, from its PyPI wheel.
+def httpfs_path() -> Path:
+    """The crypto module that encrypted spill and encrypted databases are written with, from its PyPI wheel.
 
     Without it a query that spills fails ("read-only crypto module"). Reading an encrypted file works without it, so a
     unit needs plain `duckdb` only.
@@ -84,7 +84,12 @@ def load_httpfs(connection: duckdb.DuckDBPyConnection) -> None:
             f"no httpfs extension for DuckDB {duckdb.__version__} in {extensions}; "
             "remedy: install the versions of requirements.lock"
         )
-    connection.execute(f"load '{path}'")
+    return path
+
+
+def load_httpfs(connection: duckdb.DuckDBPyConnection) -> None:
+    """Load that module into a connection."""
+    connection.execute(f"load '{httpfs_path()}'")
 
 
 @dataclass(frozen=True)

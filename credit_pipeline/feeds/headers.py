@@ -196,7 +196,8 @@ def _refusal(
     if (foreign and counts[best] > own) or (complete and counts[best] > own and counts[best] >= 3):
         other = get_feed(best)
         return "foreign_file", (
-            f"headers are those of {other.name} ({other.label}), not of {feed.name} ({feed.label}); found: {shown}"
+            f"headers are those of {other.name} ({other.label}), not of {feed.name} ({feed.label}); "
+            f"found: {shown}"
         )
     names = ", ".join(f"{feed.column(name).label} ({name})" for name in lacking)
     return "columns_missing", f"required columns without a header: {names}; found: {shown}"

@@ -16,8 +16,9 @@ _CURRENCIES = {
     "港元": "HKD", "港币": "HKD", "香港元": "HKD", "hkd": "HKD", "hk$": "HKD",
     "日元": "JPY", "日圆": "JPY", "jpy": "JPY",
     "欧元": "EUR", "eur": "EUR", "€": "EUR",
-    "英镑": "GBP", "gbp": "GBP", "韩元": "KRW", "韩国元": "KRW", "新台币": "TWD", "台币": "TWD", "澳门元": "MOP",
-    "加拿大元": "CAD", "加元": "CAD", "澳大利亚元": "AUD", "澳元": "AUD", "新加坡元": "SGD", "瑞士法郎": "CHF",
+    "英镑": "GBP", "gbp": "GBP", "韩元": "KRW", "韩国元": "KRW", "新台币": "TWD", "台币": "TWD",
+    "澳门元": "MOP", "加拿大元": "CAD", "加元": "CAD", "澳大利亚元": "AUD", "澳元": "AUD",
+    "新加坡元": "SGD", "瑞士法郎": "CHF",
 }  # fmt: skip
 _MAGNITUDES = {
     "亿": 10**8,

@@ -26,7 +26,7 @@ _ID_IN_CODES = r"[1-8][0-9]{5}-?(?:19|20)[0-9]{2}[01][0-9][0-3][0-9]-?[0-9]{3}[0
 
 
 def _plain(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).replace(" ", "").replace("-", "").upper()
+    return re.sub(r"[\s-]", "", unicodedata.normalize("NFKC", text)).upper()
 
 
 def _mask_mobiles(text: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from credit_pipeline.errors import CreditPipelineError
 from credit_pipeline.settings import DBT_PROJECT_DIR, Settings
 from credit_pipeline.transform.sources import ensure_sources
+from credit_pipeline.warehouse import httpfs_path
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ def dbt_environment(settings: Settings, warehouse_path: Path) -> Iterator[None]:
         "CREDIT_TEMP_DIR": str(settings.temp_dir),
         "CREDIT_MEMORY_LIMIT": settings.memory_limit,
         "CREDIT_THREADS": str(settings.threads),
+        "CREDIT_HTTPFS_EXTENSION": str(httpfs_path()),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         "DO_NOT_TRACK": "1",
     }
