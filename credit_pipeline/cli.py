@@ -29,7 +29,9 @@ app = typer.Typer(
 extract_app = typer.Typer(no_args_is_help=True, help="The units' encrypted extracts.")
 app.add_typer(extract_app, name="extract")
 
-Landing = Annotated[Path | None, typer.Option(help="Folder with one subfolder of files per feed.", file_okay=False)]
+Landing = Annotated[
+    Path | None, typer.Option(help="Folder with one subfolder of files per feed.", file_okay=False)
+]
 Lake = Annotated[Path | None, typer.Option(help="Folder of the lake, made when missing.", file_okay=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 
@@ -46,7 +48,9 @@ def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise BadInput(f"--as-of {text!r} is not a day; write it as YYYY-MM-DD, for example 2026-10-31") from None
+        raise BadInput(
+            f"--as-of {text!r} is not a day; write it as YYYY-MM-DD, for example 2026-10-31"
+        ) from None
 
 
 def _console() -> Console:
@@ -64,7 +68,9 @@ class _Progress(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         elapsed = time.monotonic() - self.started
-        self.console.print(f"[dim]{elapsed:6.1f} s[/dim]  {record.getMessage()}", highlight=False, soft_wrap=True)
+        self.console.print(
+            f"[dim]{elapsed:6.1f} s[/dim]  {record.getMessage()}", highlight=False, soft_wrap=True
+        )
 
 
 def _progress() -> Console:
@@ -99,7 +105,9 @@ def sample(
 def run(
     landing: Landing = None,
     lake: Lake = None,
-    as_of: Annotated[str | None, typer.Option(help="Day the results speak for, YYYY-MM-DD; today when not given.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Day the results speak for, YYYY-MM-DD; today when not given.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run the daily job: read feeds, grade, draw, publish extracts."""
@@ -163,7 +171,9 @@ def extract_open(
     unit: Annotated[str, typer.Argument(help="Unit id, as `extract list` shows it.")],
     lake: Lake = None,
     sql: Annotated[str | None, typer.Option(help="Run this query instead of listing the tables.")] = None,
-    show_key: Annotated[bool, typer.Option("--show-key", help="Print file and key for plain duckdb.")] = False,
+    show_key: Annotated[
+        bool, typer.Option("--show-key", help="Print file and key for plain duckdb.")
+    ] = False,
 ) -> None:
     """Verify a unit's extract and look into it. Confidential output."""
     from credit_pipeline.extracts.catalogue import open_unit_extract

@@ -58,9 +58,13 @@ def check_day(settings: Settings, as_of_date: date) -> None:
     if as_of_date.isoformat() < FIRST_DAY:
         raise BadInput(f"--as-of {as_of_date} is before {FIRST_DAY}, the first day that can be graded")
     if not settings.landing_dir.is_dir():
-        raise BadInput(f"there is no landing folder {settings.landing_dir}; remedy: --landing DIR with DIR/<feed>/ files")
+        raise BadInput(
+            f"there is no landing folder {settings.landing_dir}; remedy: --landing DIR with DIR/<feed>/ files"
+        )
     known = set(feed_names())
-    folders = {path.name for path in settings.landing_dir.iterdir() if path.is_dir() and path.name[0] not in "._"}
+    folders = {
+        path.name for path in settings.landing_dir.iterdir() if path.is_dir() and path.name[0] not in "._"
+    }
     if not folders & known and not settings.ledger_dir.exists():
         raise BadInput(
             f"{settings.landing_dir} has no folder of a known feed; files of a feed belong in "
@@ -129,7 +133,9 @@ def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
     for evaluation in result.get_asset_check_evaluations():
         if not evaluation.passed and evaluation.blocking:
             details = "; ".join(str(value.value) for value in evaluation.metadata.values())
-            lines.append(f"- check {evaluation.check_name} on {evaluation.asset_key.to_user_string()}: {details}")
+            lines.append(
+                f"- check {evaluation.check_name} on {evaluation.asset_key.to_user_string()}: {details}"
+            )
     for event in result.all_events:
         if event.is_step_failure:
             error = event.step_failure_data.error

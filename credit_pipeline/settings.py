@@ -27,13 +27,19 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CREDIT_", env_file=PROJECT_ROOT / ".env", extra="ignore")
 
     landing_dir: Path = Field(PROJECT_ROOT / "landing", description="Folder with one subfolder per feed.")
-    lake_dir: Path = Field(PROJECT_ROOT / "data_lake", description="Parquet lake, warehouse, draws, extracts, audit log.")
-    keys_dir: Path = Field(PROJECT_ROOT / ".keys", description="Signing, party and extract keys; never inside the lake.")
+    lake_dir: Path = Field(
+        PROJECT_ROOT / "data_lake", description="Parquet lake, warehouse, draws, extracts, audit log."
+    )
+    keys_dir: Path = Field(
+        PROJECT_ROOT / ".keys", description="Signing, party and extract keys; never inside the lake."
+    )
     policy_dir: Path = Field(POLICY_DIR, description="Policy seeds as CSV.")
     memory_limit: str = Field("8GB", description="DuckDB memory limit per process.")
     threads: int = Field(2, ge=1, description="DuckDB threads.")
     alert_webhook_url: SecretStr | None = Field(None, description="Receives a JSON POST when a run fails.")
-    lock_timeout_s: int = Field(7200, ge=0, description="How long a run waits for another run on the same lake.")
+    lock_timeout_s: int = Field(
+        7200, ge=0, description="How long a run waits for another run on the same lake."
+    )
 
     @property
     def raw_dir(self) -> Path:

@@ -68,7 +68,9 @@ def summarize(
     target = run_target(settings, as_of_date)
     with connect(settings, target.path, read_only=True) as connection:
         grades = dict(
-            connection.execute("select platform_grade, count(*) from grading.enterprise_grades group by all").fetchall()
+            connection.execute(
+                "select platform_grade, count(*) from grading.enterprise_grades group by all"
+            ).fetchall()
         )
         units = connection.execute(
             """
@@ -112,14 +114,20 @@ def render(settings: Settings, summary: RunSummary, console: Console) -> None:
             f"{name} {labels[name].label}",
             *(f"{counts[key]:,}" for key in ("read", "accepted", "quarantined", "duplicates")),
         )
-    totals = {key: sum(counts[key] for counts in summary.feeds.values()) for key in ("read", "accepted", "quarantined", "duplicates")}
+    totals = {
+        key: sum(counts[key] for counts in summary.feeds.values())
+        for key in ("read", "accepted", "quarantined", "duplicates")
+    }
     feeds.add_section()
     feeds.add_row("all", *(f"{value:,}" for value in totals.values()), style="bold")
     console.print(feeds)
     if not totals["read"]:
         console.print("Nothing new had arrived; the results were computed again from the lake.")
 
-    grades = Table(title=f"{summary.enterprises:,} enterprises graded (confidential, reference only)", title_justify="left")
+    grades = Table(
+        title=f"{summary.enterprises:,} enterprises graded (confidential, reference only)",
+        title_justify="left",
+    )
     grades.add_column("grade")
     grades.add_column("enterprises", justify="right")
     grades.add_column("share", justify="right")
@@ -129,7 +137,13 @@ def render(settings: Settings, summary: RunSummary, console: Console) -> None:
     console.print(grades)
 
     units = Table(title="Inspections by supervising unit", title_justify="left")
-    for name, justify in (("unit", "left"), ("name", "left"), ("in frame", "right"), ("quota", "right"), ("drawn", "right")):
+    for name, justify in (
+        ("unit", "left"),
+        ("name", "left"),
+        ("in frame", "right"),
+        ("quota", "right"),
+        ("drawn", "right"),
+    ):
         units.add_column(name, justify=justify)  # type: ignore[arg-type]
     for unit_id, name, frame, quota, drawn in summary.units:
         units.add_row(unit_id, name, f"{frame:,}", f"{quota:,}", f"{drawn:,}")
@@ -144,7 +158,9 @@ def render(settings: Settings, summary: RunSummary, console: Console) -> None:
         console.print(f"Model: {model.kind} {model.digest[:16]} since {model.valid_from} ({model.reason})")
     console.print(f"Audit log: {size} records, head {head[:16]}…")
     if summary.is_replay:
-        console.print("A past day was computed again: nothing current was changed, drawn or published.", style="yellow")
+        console.print(
+            "A past day was computed again: nothing current was changed, drawn or published.", style="yellow"
+        )
     console.print(
         "\nWhere to look next:\n"
         f"  quarantined rows    {settings.quarantine_dir}\n"
@@ -165,7 +181,10 @@ def lake_status(settings: Settings) -> dict[str, Any]:
         age = (current - date.fromisoformat(last)).days if last and current else None
         feeds[name] = {
             "files": len(entries),
-            **{key: sum(entry[key] for entry in entries) for key in ("read", "accepted", "quarantined", "duplicates")},
+            **{
+                key: sum(entry[key] for entry in entries)
+                for key in ("read", "accepted", "quarantined", "duplicates")
+            },
             "last_ingest_date": last,
             "is_stale": age is not None and age > feed.cadence_days,
         }
@@ -185,7 +204,9 @@ def lake_status(settings: Settings) -> dict[str, Any]:
             "grades": dict(summary.grades),
             "quotas": summary.quotas,
             "draws": summary.draws,
-            "model": {"kind": model.kind, "digest": model.digest, "valid_from": model.valid_from} if model else None,
+            "model": {"kind": model.kind, "digest": model.digest, "valid_from": model.valid_from}
+            if model
+            else None,
         }
     return status
 
@@ -199,7 +220,9 @@ def render_status(status: Mapping[str, Any], console: Console) -> None:
     for name in ("feed", "files", "read", "accepted", "quarantined", "duplicates", "last arrival"):
         table.add_column(name, justify="left" if name in ("feed", "last arrival") else "right")
     for name, counts in status["feeds"].items():
-        arrival = (counts["last_ingest_date"] or "never") + (" [yellow]stale[/yellow]" if counts["is_stale"] else "")
+        arrival = (counts["last_ingest_date"] or "never") + (
+            " [yellow]stale[/yellow]" if counts["is_stale"] else ""
+        )
         numbers = (f"{counts[key]:,}" for key in ("files", "read", "accepted", "quarantined", "duplicates"))
         table.add_row(name, *numbers, arrival)
     console.print(table)

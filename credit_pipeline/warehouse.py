@@ -62,7 +62,9 @@ def connect(
         connection = duckdb.connect(str(path), read_only=read_only, config=dict(session_settings(settings)))
     except duckdb.IOException as error:
         if "lock" in str(error):
-            raise CreditPipelineError(f"{path} is being written by a run; remedy: try again when it has ended") from error
+            raise CreditPipelineError(
+                f"{path} is being written by a run; remedy: try again when it has ended"
+            ) from error
         raise
     try:
         load_httpfs(connection)
@@ -126,7 +128,8 @@ def mark_current(settings: Settings, as_of_date: date) -> None:
     if current is None or as_of_date > current:
         settings.lake_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_durably(
-            settings.lake_dir / "current.json", json.dumps({"as_of_date": as_of_date.isoformat()}).encode() + b"\n"
+            settings.lake_dir / "current.json",
+            json.dumps({"as_of_date": as_of_date.isoformat()}).encode() + b"\n",
         )
 
 

@@ -30,7 +30,12 @@ class Place:
 
     def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [COMMAND, *arguments], env=self.environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            [COMMAND, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
         )
         if check:
             assert done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -38,7 +43,14 @@ class Place:
 
     def run(self, as_of: str | None = None) -> dict[str, Any]:
         done = self.command(
-            "run", "--landing", str(self.landing), "--lake", str(self.lake), "--as-of", as_of or self.as_of, "--json"
+            "run",
+            "--landing",
+            str(self.landing),
+            "--lake",
+            str(self.lake),
+            "--as-of",
+            as_of or self.as_of,
+            "--json",
         )
         return json.loads(done.stdout)
 
@@ -54,7 +66,7 @@ class Place:
             ).fetchall()
             return {
                 f"{schema}.{table}": connection.execute(
-                    f'select count(*) || \':\' || md5(coalesce(string_agg(md5(cast(t as varchar)), \'\' order by md5(cast(t as varchar))), \'\')) from "{schema}"."{table}" t'
+                    f"select count(*) || ':' || md5(coalesce(string_agg(md5(cast(t as varchar)), '' order by md5(cast(t as varchar))), '')) from \"{schema}\".\"{table}\" t"
                 ).fetchone()[0]  # type: ignore[index]
                 for schema, table in names
             }
@@ -62,7 +74,9 @@ class Place:
 
 def make_place(root: Path, *, keys: Path | None = None, extra: Mapping[str, str] | None = None) -> Place:
     """An office with folders, keys and Dagster history of its own."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("CREDIT_", "DAGSTER_"))}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("CREDIT_", "DAGSTER_"))
+    }
     environment |= {
         "CREDIT_KEYS_DIR": str(keys or root / "keys"),
         "DAGSTER_HOME": str(root / "dagster_home"),
@@ -72,7 +86,9 @@ def make_place(root: Path, *, keys: Path | None = None, extra: Mapping[str, str]
     return Place(root, root / "landing", root / "lake", environment=environment)
 
 
-def make_city(place: Place, *, enterprises: int = ENTERPRISES, seed: int = 11, days: int = 1, dirt: float = 0.03) -> Place:
+def make_city(
+    place: Place, *, enterprises: int = ENTERPRISES, seed: int = 11, days: int = 1, dirt: float = 0.03
+) -> Place:
     """The synthetic city in the office's landing folder."""
     place.command(
         "sample", "--out", str(place.landing), "--enterprises", str(enterprises), "--seed", str(seed),

@@ -50,4 +50,6 @@ def alert_run_failed(
             response.read()
     except (urllib.error.URLError, TimeoutError) as error:
         # The address may hold a token: only the kind of failure is told.
-        raise CreditPipelineError(f"the alert webhook did not take the message: {type(error).__name__}") from None
+        raise CreditPipelineError(
+            f"the alert webhook did not take the message: {type(error).__name__}"
+        ) from None

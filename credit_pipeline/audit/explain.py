@@ -44,14 +44,25 @@ def explain_enterprise(settings: Settings, uscc: str) -> dict[str, Any]:
             )
         grades = _rows(connection, "select * from grading.enterprise_grades where uscc = ?", uscc)
         if not grades:
-            return {"uscc": uscc, "enterprise": known[0], "platform_grade": None, "why": "not gradable", "points": [], "records": {}}
+            return {
+                "uscc": uscc,
+                "enterprise": known[0],
+                "platform_grade": None,
+                "why": "not gradable",
+                "points": [],
+                "records": {},
+            }
         scores = _rows(connection, "select * from grading.enterprise_scores where uscc = ?", uscc)[0]
-        indicators = _rows(connection, "select * from indicators.enterprise_indicators where uscc = ?", uscc)[0]
+        indicators = _rows(connection, "select * from indicators.enterprise_indicators where uscc = ?", uscc)[
+            0
+        ]
         catalogue = {row["indicator"]: row for row in _rows(connection, "select * from policy.indicators")}
         reference = dict(
-            connection.execute("select distinct feature, reference_micro from " + _points(settings, connection)).fetchall()
+            connection.execute(
+                "select distinct feature, reference_micro from " + _points(settings, connection)
+            ).fetchall()
         )
-        points = [
+        points: list[dict[str, Any]] = [
             {
                 "indicator": name,
                 "label": catalogue[name]["label"] if name in catalogue else name,
@@ -59,11 +70,16 @@ def explain_enterprise(settings: Settings, uscc: str) -> dict[str, Any]:
                 "micro_points": int(value),
                 "reference_micro": int(reference.get(name) or 0),
             }
-            for name, value in ((column.removeprefix("p_"), scores[column]) for column in scores if column.startswith("p_"))
+            for name, value in (
+                (column.removeprefix("p_"), scores[column]) for column in scores if column.startswith("p_")
+            )
             if name in reference
         ]
         points.sort(key=lambda item: (item["reference_micro"] - item["micro_points"], item["indicator"]))
-        feeds = ["registrations", *sorted({row["source_feed"] for row in catalogue.values()} - {"registrations"})]
+        feeds = [
+            "registrations",
+            *sorted({row["source_feed"] for row in catalogue.values()} - {"registrations"}),
+        ]
         records = {feed: found for feed in feeds if (found := _records(connection, feed, uscc))}
         return {
             **grades[0],
@@ -71,7 +87,9 @@ def explain_enterprise(settings: Settings, uscc: str) -> dict[str, Any]:
             "intercept_micro": int(scores["score_micro"]) - sum(item["micro_points"] for item in points),
             "points": points,
             "vetoes": _rows(connection, "select * from grading.grade_vetoes where uscc = ?", uscc),
-            "units": _rows(connection, "select * from grading.unit_grades where uscc = ? order by unit_id", uscc),
+            "units": _rows(
+                connection, "select * from grading.unit_grades where uscc = ? order by unit_id", uscc
+            ),
             "records": records,
         }
 
@@ -84,7 +102,11 @@ def _points(settings: Settings, connection: duckdb.DuckDBPyConnection) -> str:
 
 def _records(connection: duckdb.DuckDBPyConnection, feed: str, uscc: str) -> list[dict[str, Any]]:
     columns = load_catalogue()[feed]
-    shown = [column.name for column in columns.stored_columns if column.classification != "personal" and column.type != "text"]
+    shown = [
+        column.name
+        for column in columns.stored_columns
+        if column.classification != "personal" and column.type != "text"
+    ]
     names = ", ".join(f'"{name}"' for name in shown)
     return _rows(
         connection,
@@ -108,7 +130,9 @@ def render_explanation(found: dict[str, Any], console: Console) -> None:
     )
     for veto in found["vetoes"]:
         console.print(f"veto: {veto['veto']} {veto.get('label', '')}", style="red")
-    table = Table(title="Points per indicator (log-odds; reference = the average enterprise)", title_justify="left")
+    table = Table(
+        title="Points per indicator (log-odds; reference = the average enterprise)", title_justify="left"
+    )
     for name in ("indicator", "label", "value", "points", "reference", "difference"):
         table.add_column(name, justify="left" if name in ("indicator", "label") else "right")
     for item in found["points"]:
@@ -128,8 +152,13 @@ def render_explanation(found: dict[str, Any], console: Console) -> None:
             facts = ", ".join(
                 f"{name} {value}"
                 for name, value in record.items()
-                if value is not None and name not in ("uscc", "source_file", "source_sheet", "source_row", "known_from")
+                if value is not None
+                and name not in ("uscc", "source_file", "source_sheet", "source_row", "known_from")
             )
-            console.print(f"  {record['source_file']} row {record['source_row']}: {facts}", highlight=False, soft_wrap=True)
+            console.print(
+                f"  {record['source_file']} row {record['source_row']}: {facts}",
+                highlight=False,
+                soft_wrap=True,
+            )
     for unit in found["units"]:
         console.print(f"unit {unit['unit_id']}: {unit['unit_grade']}", highlight=False)

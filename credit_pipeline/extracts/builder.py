@@ -160,7 +160,8 @@ EXTRACT_TABLES: dict[str, ExtractTable] = {
 def unit_tables(unit_id: str, unit_name: str, as_of_date: date) -> dict[str, str | pa.Table]:
     """All tables of one unit's extract, as queries over the warehouse or as finished tables."""
     tables: dict[str, str | pa.Table] = {
-        name: table.sql.format(unit=unit_id, day=as_of_date.isoformat()) for name, table in EXTRACT_TABLES.items()
+        name: table.sql.format(unit=unit_id, day=as_of_date.isoformat())
+        for name, table in EXTRACT_TABLES.items()
     }
     tables["notice"] = pa.table(
         {
@@ -172,7 +173,9 @@ def unit_tables(unit_id: str, unit_name: str, as_of_date: date) -> dict[str, str
         }
     )
     dictionary = [
-        (table, column, label) for table, spec in EXTRACT_TABLES.items() for column, label in spec.columns.items()
+        (table, column, label)
+        for table, spec in EXTRACT_TABLES.items()
+        for column, label in spec.columns.items()
     ]
     tables["data_dictionary"] = pa.table(
         {

@@ -79,7 +79,9 @@ def publish_all(settings: Settings, target: RunTarget, audit: AuditLog, run_id: 
                 )
             if number % 20 == 0 or number == len(units):
                 log.info("extracts: %d of %d units", number, len(units))
-    write_durably(settings.extracts_dir / "signing_key.pub", keys.public_key().public_bytes_raw().hex().encode() + b"\n")
+    write_durably(
+        settings.extracts_dir / "signing_key.pub", keys.public_key().public_bytes_raw().hex().encode() + b"\n"
+    )
     return Published(len(units), new, rows)
 
 
@@ -124,7 +126,9 @@ def render_extracts(found: list[dict[str, Any]], console: Console) -> None:
     console.print(table)
 
 
-def open_unit_extract(settings: Settings, unit_id: str, *, sql: str | None, show_key: bool, console: Console) -> None:
+def open_unit_extract(
+    settings: Settings, unit_id: str, *, sql: str | None, show_key: bool, console: Console
+) -> None:
     """Verify signature, rollback and hash of a unit's extract, then show its tables or the answer to a query.
 
     Raises:
@@ -140,7 +144,9 @@ def open_unit_extract(settings: Settings, unit_id: str, *, sql: str | None, show
     key = keys.unit_key(unit_id, release)
     seen_path = settings.keys_dir / "seen" / lake_id(settings) / f"{unit_id}.json"
     last_seen = json.loads(seen_path.read_text())["release_seq"] if seen_path.exists() else 0
-    connection, manifest = open_extract(directory, keys.public_key(), key, unit_id=unit_id, last_seen_seq=last_seen)
+    connection, manifest = open_extract(
+        directory, keys.public_key(), key, unit_id=unit_id, last_seen_seq=last_seen
+    )
     try:
         seen_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_durably(seen_path, json.dumps({"release_seq": manifest["release_seq"]}).encode())
@@ -149,9 +155,12 @@ def open_unit_extract(settings: Settings, unit_id: str, *, sql: str | None, show
             highlight=False,
         )
         if show_key:
-            console.print(f"file  {directory / manifest['file']}\nkey   {key}", highlight=False, soft_wrap=True)
             console.print(
-                "python: duckdb.sql(\"attach 'FILE' as extract (read_only, encryption_key 'KEY')\")", highlight=False
+                f"file  {directory / manifest['file']}\nkey   {key}", highlight=False, soft_wrap=True
+            )
+            console.print(
+                "python: duckdb.sql(\"attach 'FILE' as extract (read_only, encryption_key 'KEY')\")",
+                highlight=False,
             )
             return
         _print_answer(connection, sql, console)
@@ -162,7 +171,7 @@ def open_unit_extract(settings: Settings, unit_id: str, *, sql: str | None, show
 def _print_answer(connection: duckdb.DuckDBPyConnection, sql: str | None, console: Console) -> None:
     if sql is None:
         sql = (
-            "select table_name as \"表\", estimated_size as \"行数\", comment as \"说明\" "
+            'select table_name as "表", estimated_size as "行数", comment as "说明" '
             "from duckdb_tables() where database_name = 'extract' order by 1"
         )
     try:

@@ -175,9 +175,7 @@ def publish_extract(
     key = keys.unit_key(unit_id, release_seq)
     final = directory / f"{unit_id}-{release_seq:06d}.duckdb"
     temporary = directory / f"tmp-{final.name}-{secrets.token_hex(8)}"
-    built = build_encrypted(
-        source, tables, temporary, key, comments=comments
-    )
+    built = build_encrypted(source, tables, temporary, key, comments=comments)
     if current is not None and _is_unchanged(current, built, as_of_date, directory):
         temporary.unlink()
         return Publication(current, False, "the same content is published for this day")

@@ -6,7 +6,6 @@ same tables for dbt's SQL). No pickle: loading a model cannot run code.
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from pathlib import Path
@@ -28,11 +27,11 @@ def store_model(settings: Settings, card: Scorecard) -> Path:
     draft.mkdir(parents=True, mode=0o700)
     card.save(draft / "scorecard.json")
     points_for_sql(card).write_parquet(draft / "points.parquet", compression="zstd", statistics=False)
-    card.calibration.rename({"micro_lower": "score_micro_lower", "micro_upper": "score_micro_upper"}).write_parquet(
-        draft / "calibration.parquet", compression="zstd", statistics=False
-    )
+    card.calibration.rename(
+        {"micro_lower": "score_micro_lower", "micro_upper": "score_micro_upper"}
+    ).write_parquet(draft / "calibration.parquet", compression="zstd", statistics=False)
     try:
-        os.replace(draft, folder)
+        draft.replace(folder)
     except OSError:
         shutil.rmtree(draft)
         if not folder.exists():
@@ -45,7 +44,9 @@ def points_for_sql(card: Scorecard) -> pl.DataFrame:
     reference = pl.DataFrame(
         {
             "feature": list(card.reference),
-            "reference_micro": to_micro(pl.Series(list(card.reference.values()), dtype=pl.Float64).to_numpy()),
+            "reference_micro": to_micro(
+                pl.Series(list(card.reference.values()), dtype=pl.Float64).to_numpy()
+            ),
         },
         schema={"feature": pl.String, "reference_micro": pl.Int64},
     )

@@ -58,8 +58,14 @@ def snapshot_dates(as_of_date: date, horizon_months: int, count: int) -> list[da
 
 def features_of(settings: Settings, as_of_date: date) -> pl.DataFrame:
     """The indicators that the model may use: indicator, direction, must_report (from the catalogue of indicators)."""
-    rows = policy_table(settings, "indicators", as_of_date).filter(pl.col("in_model") == "true").sort("indicator")
-    return rows.select("indicator", pl.col("direction").cast(pl.Int64), must_report=pl.col("must_report") == "true")
+    rows = (
+        policy_table(settings, "indicators", as_of_date)
+        .filter(pl.col("in_model") == "true")
+        .sort("indicator")
+    )
+    return rows.select(
+        "indicator", pl.col("direction").cast(pl.Int64), must_report=pl.col("must_report") == "true"
+    )
 
 
 def training_set_path(settings: Settings, as_of_date: date) -> Path:
@@ -82,7 +88,12 @@ def build_training_set(settings: Settings, as_of_date: date, run_id: str) -> pl.
     warehouse.unlink(missing_ok=True)
     empty = store_model(settings, _expert_card(settings, as_of_date))
     variables = dbt_vars(settings, as_of_date, empty, snapshots)
-    run_dbt(settings, warehouse, f"{run_id}-training", [*dbt_args("build", variables, TRAINING_MODELS), *BUILDABLE])
+    run_dbt(
+        settings,
+        warehouse,
+        f"{run_id}-training",
+        [*dbt_args("build", variables, TRAINING_MODELS), *BUILDABLE],
+    )
     features = ", ".join(f"i.{name}" for name in features_of(settings, as_of_date)["indicator"])
     with connect(settings, warehouse, read_only=True) as connection:
         frame = connection.execute(
@@ -135,7 +146,11 @@ def _expert_card(settings: Settings, as_of_date: date) -> Scorecard:
     return expert_scorecard(
         [_numbers(row, ("lower", "upper", "points")) for row in points.to_dicts()],
         [
-            {name: (int(value) if value != "" else None) for name, value in row.items() if name.startswith("micro_")}
+            {
+                name: (int(value) if value != "" else None)
+                for name, value in row.items()
+                if name.startswith("micro_")
+            }
             | {"probability": float(row["probability"])}
             for row in steps.to_dicts()
         ],
@@ -149,7 +164,10 @@ def _expert_card(settings: Settings, as_of_date: date) -> Scorecard:
 
 
 def _numbers(row: dict[str, str], names: tuple[str, ...]) -> dict[str, str | float | None]:
-    return {name: (None if value == "" else float(value)) if name in names else value for name, value in row.items()}
+    return {
+        name: (None if value == "" else float(value)) if name in names else value
+        for name, value in row.items()
+    }
 
 
 def train(settings: Settings, as_of_date: date, frame: pl.DataFrame) -> TrainingOutcome:
@@ -165,7 +183,9 @@ def train(settings: Settings, as_of_date: date, frame: pl.DataFrame) -> Training
     except NotEnoughLabels as error:
         log.info("training: %s; the expert scorecard grades", error)
         if present is not None:
-            return TrainingOutcome(present, False, frame.height, breaches, None, f"{error}; the champion stays")
+            return TrainingOutcome(
+                present, False, frame.height, breaches, None, f"{error}; the champion stays"
+            )
         card = _expert_card(settings, as_of_date)
         store_model(settings, card)
         chosen = Promotion(as_of_date.isoformat(), card.digest, "expert", str(error))
@@ -173,7 +193,9 @@ def train(settings: Settings, as_of_date: date, frame: pl.DataFrame) -> Training
         return TrainingOutcome(chosen, True, frame.height, breaches, None, chosen.reason)
     store_model(settings, card)
     auc = float(card.metadata["out_of_fold"]["auc"])
-    better, reason = (True, "first trained model") if present is None else _is_better(settings, as_of_date, frame, present)
+    better, reason = (
+        (True, "first trained model") if present is None else _is_better(settings, as_of_date, frame, present)
+    )
     if not better and present is not None:
         return TrainingOutcome(present, False, frame.height, breaches, auc, reason)
     chosen = Promotion(as_of_date.isoformat(), card.digest, "trained", reason)
@@ -181,12 +203,14 @@ def train(settings: Settings, as_of_date: date, frame: pl.DataFrame) -> Training
     return TrainingOutcome(chosen, True, frame.height, breaches, auc, reason)
 
 
-def _is_better(settings: Settings, as_of_date: date, frame: pl.DataFrame, present: Promotion) -> tuple[bool, str]:
+def _is_better(
+    settings: Settings, as_of_date: date, frame: pl.DataFrame, present: Promotion
+) -> tuple[bool, str]:
     from sklearn.metrics import roc_auc_score
 
     if present.kind == "expert":
         return True, "a trained model replaces the expert scorecard"
-    newest = frame["as_of_date"].max()
+    newest = max(frame["as_of_date"].to_list())
     held_out = frame.filter(pl.col("as_of_date") == newest)
     if held_out["label"].n_unique() < 2:
         return False, f"the newest snapshot {newest} has labels of one kind only; the champion stays"
@@ -196,7 +220,9 @@ def _is_better(settings: Settings, as_of_date: date, frame: pl.DataFrame, presen
         float(roc_auc_score(held_out["label"], card.score(held_out), sample_weight=held_out["weight"]))
         for card in (trial, load_model(settings, present.digest))
     ]
-    verdict = f"AUC on {newest}: challenger {aucs[0]:.4f}, champion {aucs[1]:.4f}, gain needed {gain_needed:.4f}"
+    verdict = (
+        f"AUC on {newest}: challenger {aucs[0]:.4f}, champion {aucs[1]:.4f}, gain needed {gain_needed:.4f}"
+    )
     return aucs[0] - aucs[1] >= gain_needed, verdict
 
 

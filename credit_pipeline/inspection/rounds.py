@@ -74,7 +74,9 @@ def _round_in_force(connection: duckdb.DuckDBPyConnection) -> tuple[str, int, st
     return (str(rows[0][0]), int(rows[0][1]), str(rows[0][2])) if rows else None
 
 
-def draw_due_round(settings: Settings, target: RunTarget, audit: AuditLog, run_id: str | None) -> RoundOutcome:
+def draw_due_round(
+    settings: Settings, target: RunTarget, audit: AuditLog, run_id: str | None
+) -> RoundOutcome:
     """Freeze, commit and draw the round in force if that has not been done, then load all draws into the warehouse.
 
     A replay of a past day draws nothing; it shows the draws that stood on that day.
@@ -123,13 +125,19 @@ def _take_steps(
         # A crash between a step and its entry in the log leaves the step without one.
         _record_step(audit, store.record(plan_id, round_), run_id)
     if store.state(plan_id, round_) is None:
-        frame = connection.execute("select * exclude (plan_id, round, frozen_date) from inspection.inspection_frame").to_arrow_table()
-        quotas = connection.execute("select * exclude (plan_id, round, frozen_date) from inspection.inspection_quotas").to_arrow_table()
+        frame = connection.execute(
+            "select * exclude (plan_id, round, frozen_date) from inspection.inspection_frame"
+        ).to_arrow_table()
+        quotas = connection.execute(
+            "select * exclude (plan_id, round, frozen_date) from inspection.inspection_quotas"
+        ).to_arrow_table()
         salt = protocol.round_salt(_party_key(settings), plan_id, round_)
         log_step(store.freeze(plan_id, round_, frame, quotas, as_of_date, {"round": rule}, frame_salt=salt))
     reveals = _reveals(settings, plan_id, round_)
     if store.state(plan_id, round_) is State.FRAME_FROZEN:
-        committed = [(party, protocol.commitment(plan_id, round_, party, reveal)) for party, reveal in reveals.items()]
+        committed = [
+            (party, protocol.commitment(plan_id, round_, party, reveal)) for party, reveal in reveals.items()
+        ]
         log_step(store.commit(plan_id, round_, committed))
     if store.state(plan_id, round_) is State.COMMITTED:
         log_step(store.set_entropy(plan_id, round_, protocol.NO_ENTROPY))
@@ -137,7 +145,9 @@ def _take_steps(
         log_step(store.draw(plan_id, round_, reveals, connection))
     state = store.state(plan_id, round_)
     if state is None:
-        raise CreditPipelineError(f"plan {plan_id}, round {round_} lost its record; restore {store.root} from a copy")
+        raise CreditPipelineError(
+            f"plan {plan_id}, round {round_} lost its record; restore {store.root} from a copy"
+        )
     return state
 
 
@@ -165,7 +175,10 @@ def _load_draws(store: RoundStore, connection: duckdb.DuckDBPyConnection, as_of_
             drawn = drawn.append_column("frozen_date", frozen)
             tables.append(drawn.select(DRAWS_SCHEMA.names).cast(DRAWS_SCHEMA))
     _replace_table(
-        connection, "inspection.inspection_draws", pa.concat_tables(tables), "plan_id, round, unit_id, platform_grade, rank"
+        connection,
+        "inspection.inspection_draws",
+        pa.concat_tables(tables),
+        "plan_id, round, unit_id, platform_grade, rank",
     )
 
 
@@ -175,7 +188,9 @@ def _replace_table(connection: duckdb.DuckDBPyConnection, name: str, table: pa.T
     connection.unregister("incoming")
 
 
-def assign_inspectors(settings: Settings, target: RunTarget, audit: AuditLog, run_id: str | None) -> RoundOutcome:
+def assign_inspectors(
+    settings: Settings, target: RunTarget, audit: AuditLog, run_id: str | None
+) -> RoundOutcome:
     """Give every drawn enterprise of the round in force its inspectors, once, and load all assignments.
 
     Only inspectors with a certificate valid on the day and not on leave take part. Without any directory of
@@ -197,7 +212,9 @@ def assign_inspectors(settings: Settings, target: RunTarget, audit: AuditLog, ru
                     record = store.record_assignment(plan_id, round_, found.assignments, list(unassigned))
                     _record_step(audit, record, run_id)
                 else:
-                    unassigned = {"*": "no inspector with a valid certificate is known; deliver the feed inspectors"}
+                    unassigned = {
+                        "*": "no inspector with a valid certificate is known; deliver the feed inspectors"
+                    }
             for unit in record.unassigned_units or ():
                 unassigned.setdefault(unit, "no lawful assignment existed when the round was assigned")
             outcome = RoundOutcome(
@@ -206,7 +223,11 @@ def assign_inspectors(settings: Settings, target: RunTarget, audit: AuditLog, ru
         tables = [_loaded_schema().empty_table()]
         for known in _known_rounds(store, target.as_of_date):
             if "assignments.parquet" in known.files:
-                tables.append(store.table(known.plan_id, known.round, "assignments").select(_loaded_schema().names).cast(_loaded_schema()))
+                tables.append(
+                    store.table(known.plan_id, known.round, "assignments")
+                    .select(_loaded_schema().names)
+                    .cast(_loaded_schema())
+                )
         _replace_table(
             connection,
             "inspection.inspector_assignments",

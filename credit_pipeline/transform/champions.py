@@ -45,7 +45,11 @@ def promote(settings: Settings, promotion: Promotion) -> None:
 
 def champion(settings: Settings, as_of_date: date) -> Promotion | None:
     """The model that grades on that day: the last promotion with the latest `valid_from` not after it."""
-    due = [(item.valid_from, order, item) for order, item in enumerate(promotions(settings)) if item.valid_from <= as_of_date.isoformat()]
+    due = [
+        (item.valid_from, order, item)
+        for order, item in enumerate(promotions(settings))
+        if item.valid_from <= as_of_date.isoformat()
+    ]
     return max(due, key=lambda entry: entry[:2])[2] if due else None
 
 

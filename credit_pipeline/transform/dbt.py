@@ -119,7 +119,9 @@ def run_dbt(settings: Settings, warehouse_path: Path, run_id: str, args: Sequenc
         command += ["--target-path", str(target), "--log-path", str(target)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise CreditPipelineError(f"dbt {args[0]} failed: {_failures(target) or done.stdout[-2000:] + done.stderr[-2000:]}")
+        raise CreditPipelineError(
+            f"dbt {args[0]} failed: {_failures(target) or done.stdout[-2000:] + done.stderr[-2000:]}"
+        )
 
 
 def _failures(target: Path) -> str:
@@ -159,5 +161,7 @@ def prepare_manifest(settings: Settings) -> Path:
     with dbt_environment(settings, settings.warehouse_path):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise CreditPipelineError(f"the dbt project does not parse: {done.stdout[-3000:]}{done.stderr[-1000:]}")
+        raise CreditPipelineError(
+            f"the dbt project does not parse: {done.stdout[-3000:]}{done.stderr[-1000:]}"
+        )
     return MANIFEST_PATH

@@ -34,7 +34,9 @@ def policy_parameter(settings: Settings, name: str, as_of_date: date) -> int:
     """
     rows = policy_table(settings, "model_policy", as_of_date).filter(pl.col("parameter") == name)
     if rows.height != 1:
-        raise BadInput(f"model_policy.csv has {rows.height} rows for {name} on {as_of_date}; it needs exactly one")
+        raise BadInput(
+            f"model_policy.csv has {rows.height} rows for {name} on {as_of_date}; it needs exactly one"
+        )
     value = rows["value"][0]
     try:
         return int(value)

@@ -17,8 +17,25 @@ from tests_support import COMMAND, Place, make_city, make_place
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; remedy: apt-get install chromium")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-GROUPS = ["raw", "staging", "enterprises", "indicators", "grading", "inspection", "extracts", "audit", "policy"]
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+GROUPS = [
+    "raw",
+    "staging",
+    "enterprises",
+    "indicators",
+    "grading",
+    "inspection",
+    "extracts",
+    "audit",
+    "policy",
+]
 
 
 def free_port() -> int:
@@ -51,7 +68,10 @@ def start(office: Place, port: int) -> subprocess.Popen[str]:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=2) as response:
                 response.read()
-            found = graphql(f"http://127.0.0.1:{port}", "{repositoriesOrError{__typename ... on RepositoryConnection{nodes{name}}}}")
+            found = graphql(
+                f"http://127.0.0.1:{port}",
+                "{repositoriesOrError{__typename ... on RepositoryConnection{nodes{name}}}}",
+            )
             if found["repositoriesOrError"].get("nodes"):
                 return process
         except OSError:
@@ -92,9 +112,17 @@ RUN = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status startTime 
 
 
 def launch(url: str, day: str) -> str:
-    selector = {"repositoryLocationName": "credit_pipeline", "repositoryName": "__repository__", "jobName": "daily"}
+    selector = {
+        "repositoryLocationName": "credit_pipeline",
+        "repositoryName": "__repository__",
+        "jobName": "daily",
+    }
     tags = [{"key": "dagster/partition", "value": day}]
-    answer = graphql(url, LAUNCH, {"params": {"selector": selector, "mode": "default", "executionMetadata": {"tags": tags}}})
+    answer = graphql(
+        url,
+        LAUNCH,
+        {"params": {"selector": selector, "mode": "default", "executionMetadata": {"tags": tags}}},
+    )
     launched = answer["launchPipelineExecution"]
     assert launched["__typename"] == "LaunchRunSuccess", launched
     return str(launched["run"]["runId"])
@@ -124,7 +152,9 @@ def test_materialize_all_twice_at_once(page: Any, url: str, office: Place) -> No
     assert [run["status"] for run in ended] == ["SUCCESS", "SUCCESS"]
     first, second = sorted(ended, key=lambda run: run["startTime"])
     assert second["startTime"] >= first["endTime"]
-    [(graded, distinct)] = office.query("select count(*), count(distinct uscc) from grading.enterprise_grades")
+    [(graded, distinct)] = office.query(
+        "select count(*), count(distinct uscc) from grading.enterprise_grades"
+    )
     assert graded == distinct > 0
     page.goto(f"{url}/assets/grading/enterprise_grades")
     page.get_by_text("中文标签", exact=False).first.wait_for(timeout=60_000)
@@ -135,7 +165,9 @@ def test_history_survives_a_restart(office: Place, url: str) -> None:
     port = free_port()
     process = start(office, port)
     try:
-        runs = graphql(f"http://127.0.0.1:{port}", "{runsOrError{... on Runs{results{runId status}}}}")["runsOrError"]["results"]
+        runs = graphql(f"http://127.0.0.1:{port}", "{runsOrError{... on Runs{results{runId status}}}}")[
+            "runsOrError"
+        ]["results"]
         assert len(runs) >= 2 and {run["status"] for run in runs} == {"SUCCESS"}
     finally:
         stop(process)
@@ -145,5 +177,9 @@ def test_no_grade_in_history(office: Place, url: str) -> None:
     """Prevents an enterprise and its grade from standing together in what Dagster keeps."""
     [(uscc,)] = office.query("select min(uscc) from grading.enterprise_grades")
     needle = str(uscc).encode()
-    holders = [path for path in Path(office.environment["DAGSTER_HOME"]).rglob("*") if path.is_file() and needle in path.read_bytes()]
+    holders = [
+        path
+        for path in Path(office.environment["DAGSTER_HOME"]).rglob("*")
+        if path.is_file() and needle in path.read_bytes()
+    ]
     assert holders == []

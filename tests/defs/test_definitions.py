@@ -70,7 +70,12 @@ def test_whatever_opens_the_warehouse_holds_its_pool(defs: dg.Definitions) -> No
         for key in node.keys
         if hasattr(node, "op")
     }
-    expected = {"grading/enterprise_grades", "inspection/inspection_draws", "extracts/unit_extracts", "grading/training_set"}
+    expected = {
+        "grading/enterprise_grades",
+        "inspection/inspection_draws",
+        "extracts/unit_extracts",
+        "grading/training_set",
+    }
     assert {name: pools[name] for name in expected} == dict.fromkeys(expected, "warehouse")
 
 
@@ -80,7 +85,9 @@ def test_the_daily_job_covers_all_but_training(defs: dg.Definitions) -> None:
     selected = {key.to_user_string() for key in daily.asset_layer.selected_asset_keys}
     everything = {spec.key.to_user_string() for spec in defs.resolve_all_asset_specs()}
     assert everything - selected == {"grading/training_set", "grading/credit_model"}
-    training = {key.to_user_string() for key in defs.resolve_job_def("train_model").asset_layer.selected_asset_keys}
+    training = {
+        key.to_user_string() for key in defs.resolve_job_def("train_model").asset_layer.selected_asset_keys
+    }
     assert training == {"grading/training_set", "grading/credit_model"}
 
 

@@ -24,8 +24,12 @@ def test_the_same_command_again_changes_nothing(tmp_path: Path) -> None:
     again = place.run(first_day)
     assert place.tables() == tables
     assert sum(sum(counts.values()) for counts in again["feeds"].values()) == 0
-    assert {key: again[key] for key in ("grades", "quotas", "draws")} == {key: first[key] for key in ("grades", "quotas", "draws")}
-    assert {path.name for path in (place.lake / "extracts" / "411330MS").glob("*.duckdb")} == {"411330MS-000001.duckdb"}
+    assert {key: again[key] for key in ("grades", "quotas", "draws")} == {
+        key: first[key] for key in ("grades", "quotas", "draws")
+    }
+    assert {path.name for path in (place.lake / "extracts" / "411330MS").glob("*.duckdb")} == {
+        "411330MS-000001.duckdb"
+    }
 
     second = place.run()
     assert sum(counts["read"] for counts in second["feeds"].values()) > 0
@@ -39,7 +43,9 @@ def test_the_same_command_again_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", ["raw", "dbt", "inspection"])
-def test_killed_run_ends_as_if_undisturbed(tmp_path: Path, city: Place, finished_run: dict[str, Any], moment: str) -> None:
+def test_killed_run_ends_as_if_undisturbed(
+    tmp_path: Path, city: Place, finished_run: dict[str, Any], moment: str
+) -> None:
     """Prevents a half-ingested file, a second draw or a broken warehouse after kill -9."""
     place = make_place(tmp_path, keys=city.root / "keys")
     place.landing = city.landing
@@ -63,9 +69,21 @@ def test_killed_run_ends_as_if_undisturbed(tmp_path: Path, city: Place, finished
 def test_two_runs_at_once_take_turns(tmp_path: Path) -> None:
     """Prevents two runs that write one lake at the same time."""
     place = make_city(make_place(tmp_path), enterprises=200)
-    arguments = [COMMAND, "run", "--landing", str(place.landing), "--lake", str(place.lake), "--as-of", place.as_of, "--json"]
+    arguments = [
+        COMMAND,
+        "run",
+        "--landing",
+        str(place.landing),
+        "--lake",
+        str(place.lake),
+        "--as-of",
+        place.as_of,
+        "--json",
+    ]
     runs = [
-        subprocess.Popen(arguments, env=place.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            arguments, env=place.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         for _ in range(2)
     ]
     ended = [run.communicate(timeout=900) for run in runs]
@@ -82,7 +100,12 @@ def test_bad_usage_and_bad_input_exit_2(tmp_path: Path) -> None:
     missing = place.command("run", "--landing", landing, "--lake", lake, "--as-of", "2026-10-31", check=False)
     assert missing.returncode == 2 and "landing" in missing.stderr
     place.landing.mkdir()
-    assert place.command("run", "--landing", landing, "--lake", lake, "--as-of", "2026-10-31", check=False).returncode == 2
+    assert (
+        place.command(
+            "run", "--landing", landing, "--lake", lake, "--as-of", "2026-10-31", check=False
+        ).returncode
+        == 2
+    )
     (place.landing / "penalties").mkdir()
     for day in ("31.10.2026", "2999-01-01", "1999-01-01"):
         refused = place.command("run", "--landing", landing, "--lake", lake, "--as-of", day, check=False)
@@ -101,7 +124,9 @@ def test_a_broken_file_is_named_and_the_others_go_on(tmp_path: Path) -> None:
     rows = duckdb.sql(
         f"select rule, remedy from read_parquet('{place.lake}/quarantine/*/*/*.parquet') where file like '%broken.xlsx' or file like '%empty.csv'"
     ).fetchall()
-    assert {rule for rule, _ in rows} == {"unreadable_file", "empty_file"} and all(remedy for _, remedy in rows)
+    assert {rule for rule, _ in rows} == {"unreadable_file", "empty_file"} and all(
+        remedy for _, remedy in rows
+    )
 
 
 @pytest.mark.skipif(not REAL_REGISTER.exists(), reason="the real register is not beside this checkout")
@@ -113,6 +138,8 @@ def test_the_real_register_alone_is_graded(tmp_path: Path) -> None:
     result = place.run("2019-06-30")
     counts = result["feeds"]["registrations"]
     assert counts["read"] == 16_067 == counts["accepted"] + counts["quarantined"] + counts["duplicates"]
-    accepted = duckdb.sql(f"select count(distinct uscc) from read_parquet('{place.lake}/raw/registrations/*/*.parquet')").fetchone()
+    accepted = duckdb.sql(
+        f"select count(distinct uscc) from read_parquet('{place.lake}/raw/registrations/*/*.parquet')"
+    ).fetchone()
     assert accepted == (result["enterprises"],) == (sum(result["grades"].values()),)
     assert result["extracts"] == 60

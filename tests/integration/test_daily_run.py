@@ -37,7 +37,9 @@ def test_no_row_vanishes(finished_run: dict[str, Any]) -> None:
         assert counts["accepted"] > 0, feed
 
 
-def test_every_expected_asset_was_materialized(finished_run: dict[str, Any], city: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_expected_asset_was_materialized(
+    finished_run: dict[str, Any], city: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Prevents dbt skipping downstream while the run stays green."""
     monkeypatch.setenv("DAGSTER_HOME", city.environment["DAGSTER_HOME"])
     import dagster as dg
@@ -49,7 +51,9 @@ def test_every_expected_asset_was_materialized(finished_run: dict[str, Any], cit
         dg.AssetKey(["grading", "credit_model"]),
     }
     with dg.DagsterInstance.get() as instance:
-        records = instance.get_records_for_run(finished_run["run_id"], of_type=dg.DagsterEventType.ASSET_MATERIALIZATION, limit=5000)
+        records = instance.get_records_for_run(
+            finished_run["run_id"], of_type=dg.DagsterEventType.ASSET_MATERIALIZATION, limit=5000
+        )
         materialized = {record.event_log_entry.dagster_event.asset_key for record in records.records}  # type: ignore[union-attr]
         run = instance.get_run_by_id(finished_run["run_id"])
     assert materialized == expected
@@ -88,7 +92,9 @@ def test_the_model_really_learned(finished_run: dict[str, Any], city: Place) -> 
 
 def test_quotas_follow_the_policy(finished_run: dict[str, Any], city: Place) -> None:
     """Prevents a ratio, a rounding or a stratum that is not the one shown; A without safety is never drawn."""
-    rows = city.query("select unit_id, platform_grade, stratum_size, ratio_bp, rounding, quota from inspection.inspection_quotas")
+    rows = city.query(
+        "select unit_id, platform_grade, stratum_size, ratio_bp, rounding, quota from inspection.inspection_quotas"
+    )
     ratios = defaultdict(set)
     for unit, grade, size, ratio_bp, rounding, given in rows:
         assert given == quota(size, ratio_bp, rounding), (unit, grade)
@@ -122,7 +128,9 @@ def test_the_draw_is_the_first_of_the_tickets(finished_run: dict[str, Any], city
 def test_two_inspectors_of_the_unit_for_each_enterprise(finished_run: dict[str, Any], city: Place) -> None:
     """Prevents a visit by one inspector, a stranger, or somebody whose certificate has run out."""
     [(drawn,)] = city.query("select count(*) from inspection.inspection_draws")
-    pairs = city.query("select unit_id, uscc, count(distinct inspector_id) from inspection.inspector_assignments group by all")
+    pairs = city.query(
+        "select unit_id, uscc, count(distinct inspector_id) from inspection.inspector_assignments group by all"
+    )
     assert len(pairs) == drawn and {count for *_, count in pairs} == {2}
     assert city.query(
         f"""select count(*) from inspection.inspector_assignments a join staging.stg_inspectors i using (inspector_id)
@@ -145,7 +153,9 @@ def test_dirty_rows_end_as_the_domain_says(finished_run: dict[str, Any], city: P
     """Prevents a dirty row that slips through, and a clean one that is refused: the generator's answer key decides."""
     with (city.landing / "_truth" / "answer_key.csv").open(encoding="utf-8", newline="") as handle:
         key = [row for row in csv.DictReader(handle) if row["row_number"]]
-    wanted: dict[tuple[str, str, int], dict[str, str]] = {(r["file"], r["sheet"], int(r["row_number"])): r for r in key}
+    wanted: dict[tuple[str, str, int], dict[str, str]] = {
+        (r["file"], r["sheet"], int(r["row_number"])): r for r in key
+    }
     quarantined: dict[tuple[str, str, int], set[str]] = defaultdict(set)
     for feed in feed_names():
         for row in pq.read_table(city.lake / "quarantine" / feed).to_pylist():
@@ -176,12 +186,19 @@ def test_extract_holds_its_own_enterprises_only(finished_run: dict[str, Any], ci
     connection = duckdb.connect(":memory:")
     connection.execute(f"attach '{file}' as extract (read_only, encryption_key '{key}')")
     own = {row[0] for row in connection.execute("select uscc from extract.enterprises").fetchall()}
-    assert own == {row[0] for row in city.query(f"select uscc from enterprises.enterprise_units where unit_id = '{unit}'")}
+    assert own == {
+        row[0]
+        for row in city.query(f"select uscc from enterprises.enterprise_units where unit_id = '{unit}'")
+    }
     assert own
     tasks = {row[0] for row in connection.execute("select uscc from extract.inspection_tasks").fetchall()}
-    assert tasks == {row[0] for row in city.query(f"select uscc from inspection.inspection_draws where unit_id = '{unit}'")}
+    assert tasks == {
+        row[0] for row in city.query(f"select uscc from inspection.inspection_draws where unit_id = '{unit}'")
+    }
     assert "不得向社会公开" in connection.execute("select notice from extract.notice").fetchone()[0]  # type: ignore[index]
-    comments = connection.execute("select count(*) from duckdb_columns() where database_name = 'extract' and comment is null and table_name = 'enterprises'").fetchone()
+    comments = connection.execute(
+        "select count(*) from duckdb_columns() where database_name = 'extract' and comment is null and table_name = 'enterprises'"
+    ).fetchone()
     assert comments == (0,)
 
 
@@ -194,17 +211,30 @@ def test_status_explain_and_list_answer(finished_run: dict[str, Any], city: Plac
     )
     explained = json.loads(city.command("explain", uscc, "--lake", str(city.lake), "--json").stdout)
     assert explained["platform_grade"] == grade
-    assert sum(item["micro_points"] for item in explained["points"]) + explained["intercept_micro"] == explained["score_micro"]
-    sources = [(record["source_file"], record["source_row"]) for records in explained["records"].values() for record in records]
+    assert (
+        sum(item["micro_points"] for item in explained["points"]) + explained["intercept_micro"]
+        == explained["score_micro"]
+    )
+    sources = [
+        (record["source_file"], record["source_row"])
+        for records in explained["records"].values()
+        for record in records
+    ]
     assert sources and all(name and row for name, row in sources)
-    assert city.command("explain", "91411300MA40TE5TXR0", "--lake", str(city.lake), check=False).returncode == 2
+    assert (
+        city.command("explain", "91411300MA40TE5TXR0", "--lake", str(city.lake), check=False).returncode == 2
+    )
     assert len(json.loads(city.command("extract", "list", "--lake", str(city.lake), "--json").stdout)) == 60
-    assert city.command("extract", "open", "NOSUCHUNIT", "--lake", str(city.lake), check=False).returncode == 2
+    assert (
+        city.command("extract", "open", "NOSUCHUNIT", "--lake", str(city.lake), check=False).returncode == 2
+    )
 
 
 def test_files_are_for_their_owner_only(finished_run: dict[str, Any], city: Place) -> None:
     """Prevents a grade that another account of the machine could read."""
     for path in (city.lake, city.root / "dagster_home", city.root / "keys"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
-    readable = [path for path in city.lake.rglob("*") if path.is_file() and stat.S_IMODE(path.stat().st_mode) & 0o077]
+    readable = [
+        path for path in city.lake.rglob("*") if path.is_file() and stat.S_IMODE(path.stat().st_mode) & 0o077
+    ]
     assert readable == []

@@ -9,13 +9,16 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from tests_support import Place
+
 from credit_pipeline.settings import DBT_PROJECT_DIR, Settings
 from credit_pipeline.transform.champions import champion_dir
 from credit_pipeline.transform.dbt import dbt_args, dbt_environment, dbt_executable, dbt_vars
-from tests_support import Place
 
 
-def test_models_do_what_their_unit_tests_say(finished_run: dict[str, Any], city: Place, tmp_path: Path) -> None:
+def test_models_do_what_their_unit_tests_say(
+    finished_run: dict[str, Any], city: Place, tmp_path: Path
+) -> None:
     """Prevents wrong SQL for versions, repairs, leakage, bounds, vetoes, data-poor enterprises, quotas, exemptions."""
     warehouse = tmp_path / "warehouse.duckdb"
     shutil.copy(city.lake / "warehouse.duckdb", warehouse)

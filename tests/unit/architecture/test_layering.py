@@ -40,9 +40,8 @@ def violations(path: Path, imported: list[tuple[str, bool]]) -> list[str]:
     """What a module imports against the rules."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     bad = []
-    may_dagster = (
-        (len(parts) == 1 and parts[0] in DAGSTER_TOP)
-        or (len(parts) == 2 and parts[1] in DAGSTER_MODULES)
+    may_dagster = (len(parts) == 1 and parts[0] in DAGSTER_TOP) or (
+        len(parts) == 2 and parts[1] in DAGSTER_MODULES
     )
     for name, typing_only in imported:
         root = name.split(".")[0]
@@ -52,7 +51,11 @@ def violations(path: Path, imported: list[tuple[str, bool]]) -> list[str]:
             continue
         inside = name.removeprefix("credit_pipeline").lstrip(".")
         stage = inside.split(".")[0]
-        if stage in STAGES and STAGES.index(stage) > STAGES.index(parts[0]) and not inside.startswith(SHARED_OF_LATER):
+        if (
+            stage in STAGES
+            and STAGES.index(stage) > STAGES.index(parts[0])
+            and not inside.startswith(SHARED_OF_LATER)
+        ):
             bad.append(f"imports the later stage {name}")
         if stage == "orchestration" and parts[-1] not in DAGSTER_MODULES:
             bad.append(f"imports {name} outside Dagster's modules")

@@ -27,7 +27,9 @@ def test_every_dependency_has_a_reason() -> None:
 
 def test_both_readmes_tell_the_same_commands() -> None:
     """Prevents one language from falling behind the other."""
-    english, chinese = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
+    english, chinese = (
+        (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md")
+    )
     variables = re.compile(r"CREDIT_[A-Z_]+|DAGSTER_HOME|make [a-z]+|credit-pipeline [a-z]+")
     assert set(variables.findall(english)) == set(variables.findall(chinese))
 

@@ -367,4 +367,3 @@ def test_the_umask_is_given_back(source: duckdb.DuckDBPyConnection, tmp_path: Pa
         assert os.umask(0o022) == 0o022
     finally:
         os.umask(before)
-

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow.parquet as pq
 from hypothesis import settings
 
-from credit_pipeline.feeds.catalogue import Feed, get_feed
+from credit_pipeline.feeds.catalogue import Feed
 from credit_pipeline.feeds.headers import match_headers
 from credit_pipeline.feeds.ingest import FeedReport, ingest_feed
 from credit_pipeline.feeds.reading import BadRows, Rows, Table, arrange
@@ -132,4 +132,3 @@ def taken(table: Table) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     for part in table.parts:
         (bad if isinstance(part, BadRows) else rows).extend(part.frame.to_dicts())
     return sorted(rows, key=lambda row: row["source_row"]), sorted(bad, key=lambda row: row["row_number"])
-

@@ -61,7 +61,8 @@ def test_forms_of_a_day(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["2025-02-30", "2025年13月5日", "二〇二五年三月", "见决定书", "20251345", "2020", "1/2/2020", "20-1-1"]
+    "text",
+    ["2025-02-30", "2025年13月5日", "二〇二五年三月", "见决定书", "20251345", "2020", "1/2/2020", "20-1-1"],
 )
 def test_what_is_no_day(text: str) -> None:
     """Prevents a guessed day."""
@@ -149,14 +150,16 @@ def test_codes() -> None:
 def test_regions() -> None:
     """Prevents an invented county of the city, and refusing other provinces."""
     known = {"411330": "411330", "桐柏县": "411330"}
-    parsed = parse_region(of("411330", "411330101000", "411399", "419999", "999999", "110101", "桐柏县"), known)
+    parsed = parse_region(
+        of("411330", "411330101000", "411399", "419999", "999999", "110101", "桐柏县"), known
+    )
     assert parsed.values.to_list() == ["411330", "411330", None, None, None, "110101", "411330"]
     assert parsed.violations.to_list()[2:5] == ["region_unknown"] * 3
 
 
 @quick
 @given(
-    st.decimals(min_value=-10**9 + 1, max_value=10**9 - 1, places=6).filter(lambda d: d == d),
+    st.decimals(min_value=-(10**9) + 1, max_value=10**9 - 1, places=6).filter(lambda d: d == d),
     st.sampled_from(["yuan", "wan_yuan"]),
 )
 def test_amounts_are_exact(amount: Decimal, unit: str) -> None:
@@ -232,16 +235,38 @@ def test_numbers() -> None:
     """Prevents '35人' being lost and 5.5 people being counted."""
     parsed = parse_integer(of("35", "35人", "1,000", "5.0", "5.5", "若干", "-"))
     assert parsed.values.to_list() == [35, 35, 1000, 5, None, None, None]
-    assert parsed.violations.to_list() == [None, None, None, None, "number_unreadable", "number_unreadable", None]
+    assert parsed.violations.to_list() == [
+        None,
+        None,
+        None,
+        None,
+        "number_unreadable",
+        "number_unreadable",
+        None,
+    ]
     assert parse_decimal(of("12.5%", "0.95")).values.to_list() == [12.5, 0.95]
 
 
 def test_words_of_code_lists() -> None:
     """Prevents a guessed category; a word may hold the separator, 其他- opens free text."""
     kinds = PENALTIES.column("penalty_kinds")
-    texts = of("罚款、没收违法所得、没收非法财物", "1,2", "警告 罚款", "其他-责令改正、整顿、罚款", "火星", "警告、火星")
+    texts = of(
+        "罚款、没收违法所得、没收非法财物",
+        "1,2",
+        "警告 罚款",
+        "其他-责令改正、整顿、罚款",
+        "火星",
+        "警告、火星",
+    )
     parsed = parse_categories(texts, kinds)
-    assert parsed.values.to_list() == ["confiscation|fine", "fine|warning", "fine|warning", "fine|other", None, None]
+    assert parsed.values.to_list() == [
+        "confiscation|fine",
+        "fine|warning",
+        "fine|warning",
+        "fine|other",
+        None,
+        None,
+    ]
     assert parsed.violations.to_list()[4:] == ["code_unknown", "code_unknown"]
     status = parse_category(of("0", "撤销", "3", "无", "ＶＡＬＩＤ"), PENALTIES.column("record_status"))
     assert status.values.to_list() == ["valid", "withdrawn", None, None, "valid"]

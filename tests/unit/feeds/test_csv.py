@@ -164,7 +164,9 @@ def test_separators_and_titles(separator: str) -> None:
 
 def test_two_headers_for_one_column() -> None:
     """Prevents the second header vanishing: the first filled cell wins, a different second goes into extra."""
-    table = read(b"UNISCID,HONOR_NAME,IDENTIFICATION_NO,IDENTIFICATION_DATE,honour_name\n91,a,1,2020-01-01,b\n92,,2,2020-01-01,c\n")
+    table = read(
+        b"UNISCID,HONOR_NAME,IDENTIFICATION_NO,IDENTIFICATION_DATE,honour_name\n91,a,1,2020-01-01,b\n92,,2,2020-01-01,c\n"
+    )
     rows, _ = taken(table)
     assert [row["honour_name"] for row in rows] == ["a", "c"]
     assert [row["extra"] for row in rows] == ['{"honour_name":"b"}', None]
@@ -198,7 +200,10 @@ def test_codec_guess() -> None:
     assert guess_codec(b"a" * 10 + (text * 30_000).encode()) == "utf-8"
 
 
-@pytest.mark.parametrize(("data", "rule"), [(b"", "empty_file"), (b"\xef\xbb\xbf \n", "empty_file"), (b"\xff\xff,\xff\n", "unreadable_file")])
+@pytest.mark.parametrize(
+    ("data", "rule"),
+    [(b"", "empty_file"), (b"\xef\xbb\xbf \n", "empty_file"), (b"\xff\xff,\xff\n", "unreadable_file")],
+)
 def test_files_without_rows(data: bytes, rule: str) -> None:
     """Prevents a crash on nothing."""
     with pytest.raises(RefusedFile) as refusal:

@@ -49,4 +49,8 @@ def test_codes_keep_eleven_digits() -> None:
 def test_a_mistyped_identity_number_among_codes_is_masked_too() -> None:
     """Prevents showing a person's number because its check character is wrong."""
     values = pl.Series([PERSON[:-1] + "9", "411330800101001", "91411330MA40TE5TX9"])
-    assert mask_code_values(values).to_list() == ["411330********0019", "411330********1001", "91411330MA40TE5TX9"]
+    assert mask_code_values(values).to_list() == [
+        "411330********0019",
+        "411330********1001",
+        "91411330MA40TE5TX9",
+    ]

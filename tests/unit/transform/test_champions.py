@@ -18,9 +18,17 @@ def test_a_past_day_keeps_its_model(tmp_path: Path) -> None:
     settings = Settings(lake_dir=tmp_path)
     with pytest.raises(CreditPipelineError, match="no model"):
         champion_dir(settings, date(2026, 1, 1))
-    for day, digest in (("2026-01-31", "a" * 64), ("2026-03-31", "b" * 64), ("2026-02-28", "c" * 64), ("2026-02-28", "d" * 64)):
+    for day, digest in (
+        ("2026-01-31", "a" * 64),
+        ("2026-03-31", "b" * 64),
+        ("2026-02-28", "c" * 64),
+        ("2026-02-28", "d" * 64),
+    ):
         promote(settings, Promotion(day, digest, "trained", "test"))
-    chosen = {day: champion(settings, date.fromisoformat(day)) for day in ("2026-01-30", "2026-01-31", "2026-03-01", "2026-12-31")}
+    chosen = {
+        day: champion(settings, date.fromisoformat(day))
+        for day in ("2026-01-30", "2026-01-31", "2026-03-01", "2026-12-31")
+    }
     assert {day: item.digest[0] if item else None for day, item in chosen.items()} == {
         "2026-01-30": None, "2026-01-31": "a", "2026-03-01": "d", "2026-12-31": "b",
     }  # fmt: skip
@@ -30,7 +38,9 @@ def test_policy_in_force_on_the_day(tmp_path: Path) -> None:
     """Prevents a rule from applying before it was made."""
     settings = Settings(policy_dir=tmp_path)
     head = "parameter,value,effective_from,effective_to\n"
-    (tmp_path / "model_policy.csv").write_text(head + "seeds,4,2020-01-01,2020-12-31\nseeds,8,2021-01-01,9999-12-31\nbad,x,2020-01-01,9999-12-31\n")
+    (tmp_path / "model_policy.csv").write_text(
+        head + "seeds,4,2020-01-01,2020-12-31\nseeds,8,2021-01-01,9999-12-31\nbad,x,2020-01-01,9999-12-31\n"
+    )
     assert policy_parameter(settings, "seeds", date(2020, 12, 31)) == 4
     assert policy_parameter(settings, "seeds", date(2021, 1, 1)) == 8
     for name in ("seeds", "bad"):

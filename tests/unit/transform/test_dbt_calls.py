@@ -27,7 +27,11 @@ def test_vars_name_the_day_its_snapshots_and_the_model(tmp_path: Path) -> None:
 def test_args_carry_vars_as_json() -> None:
     """Prevents values that dbt would read as YAML of another type."""
     args = dbt_args("build", {"as_of_date": "2026-10-31"}, "+a +b")
-    assert args[0] == "build" and json.loads(args[2]) == {"as_of_date": "2026-10-31"} and args[-2:] == ["--select", "+a +b"]
+    assert (
+        args[0] == "build"
+        and json.loads(args[2]) == {"as_of_date": "2026-10-31"}
+        and args[-2:] == ["--select", "+a +b"]
+    )
     assert "unit_test" in args and "unit_test" not in dbt_args("test", {})
 
 
