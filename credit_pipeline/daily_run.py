@@ -44,6 +44,26 @@ def prepare(settings: Settings) -> None:
         prepare_manifest(settings)
 
 
+def forget_dead_runs(settings: Settings) -> None:
+    """End the runs that a crash of the machine left open, unless a run is at work on the lake now."""
+    import dagster as dg
+
+    from credit_pipeline.orchestration import end_dead_runs
+    from credit_pipeline.warehouse import lake_lock
+
+    try:
+        with (
+            lake_lock(settings.model_copy(update={"lock_timeout_s": 0})),
+            dg.DagsterInstance.get() as instance,
+        ):
+            ended = end_dead_runs(instance, settings)
+    except CreditPipelineError:
+        log.info("a run is at work on the lake")
+        return
+    if ended:
+        log.info("ended %d runs whose process was gone", len(ended))
+
+
 def check_day(settings: Settings, as_of_date: date) -> None:
     """Refuse a run that cannot mean what its caller wants.
 

@@ -6,15 +6,16 @@ Stages import this from their `assets.py`, `checks.py`, `jobs.py` and `sensors.p
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
+from typing import Any
 
 import dagster as dg
 
 from credit_pipeline.audit.log import AuditLog
 from credit_pipeline.settings import TIME_ZONE, Settings
-from credit_pipeline.warehouse import RunTarget, lake_lock, run_target
+from credit_pipeline.warehouse import RunTarget, lake_id, lake_lock, run_target
 
 FIRST_DAY = "2015-01-01"
 """Unified social credit codes exist since October 2015; nothing earlier can be graded by this system."""
@@ -31,6 +32,27 @@ WAREHOUSE_POOL = "warehouse"
 OFFICE = "team:credit-office"
 
 
+LAKE_TAG = "credit_pipeline/lake"
+"""On every run from the moment it holds its lake."""
+
+
+def end_dead_runs(instance: dg.DagsterInstance, settings: Settings, *, but: str | None = None) -> list[str]:
+    """End the runs that were killed on this lake, and free the pool slots they still hold. The caller holds its lock.
+
+    A run tagged with the lake held the lock; whoever holds it now knows that the run is gone. Without this a run
+    after a kill -9 would wait for ever for the slot of the dead one (measured: at 100 % CPU).
+    """
+    unfinished = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+    wanted = dg.RunsFilter(tags={LAKE_TAG: lake_id(settings)}, statuses=unfinished)
+    dead = [run for run in instance.get_runs(wanted) if run.run_id != but]
+    for run in dead:
+        instance.report_run_failed(
+            run, "Its process was killed; the next run on the lake found it gone and goes on."
+        )
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    return [run.run_id for run in dead]
+
+
 class Pipeline(dg.ConfigurableResource):
     """The settings of this process and, for the length of a run, the lake.
 
@@ -42,6 +64,9 @@ class Pipeline(dg.ConfigurableResource):
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Pipeline]:
         os.umask(0o077)
         with lake_lock(self.settings):
+            if context.instance is not None and context.run is not None:
+                end_dead_runs(context.instance, self.settings, but=context.run.run_id)
+                context.instance.add_run_tags(context.run.run_id, {LAKE_TAG: lake_id(self.settings)})
             yield self
 
     @property
@@ -60,6 +85,29 @@ class Pipeline(dg.ConfigurableResource):
 def as_of_date(context: dg.AssetExecutionContext) -> date:
     """The day of the run's partition."""
     return date.fromisoformat(context.partition_key)
+
+
+def daily_asset(
+    group: str,
+    name: str,
+    english: str,
+    chinese_label: str,
+    *,
+    owner: str = OFFICE,
+    opens_warehouse: bool = False,
+    **options: Any,
+) -> Callable[[Callable[..., dg.MaterializeResult]], dg.AssetsDefinition]:
+    """`@dg.asset` with what all assets of the house share: key and group, partition, owner, description, pool."""
+    return dg.asset(
+        key=[group, name],
+        group_name=group,
+        description=described(english, chinese_label),
+        owners=[owner],
+        partitions_def=daily_partitions,
+        backfill_policy=one_day_per_run,
+        pool=WAREHOUSE_POOL if opens_warehouse else None,
+        **options,
+    )
 
 
 def described(english: str, chinese_label: str) -> str:

@@ -94,6 +94,29 @@ def load_httpfs(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(f"load '{httpfs_path()}'")
 
 
+def wait_until_free(settings: Settings, path: Path) -> None:
+    """Wait until no process has the file open for writing.
+
+    A run that was killed leaves its dbt behind for some seconds; what it still writes is built again anyway.
+
+    Raises:
+        CreditPipelineError: it is still being written after `lock_timeout_s`.
+    """
+    deadline = time.monotonic() + settings.lock_timeout_s
+    told = False
+    while True:
+        try:
+            with connect(settings, path):
+                return
+        except CreditPipelineError:
+            if time.monotonic() > deadline:
+                raise
+            if not told:
+                log.info("%s is still being written by what a killed run left behind; waiting", path.name)
+                told = True
+            time.sleep(0.5)
+
+
 @dataclass(frozen=True)
 class RunTarget:
     """Which warehouse a run of one day writes."""

@@ -4,26 +4,18 @@ import dagster as dg
 
 from credit_pipeline.audit.checkpoints import CheckpointStore
 from credit_pipeline.keys import KeyStore
-from credit_pipeline.orchestration import (
-    OFFICE,
-    Pipeline,
-    as_of_date,
-    daily_partitions,
-    described,
-    one_day_per_run,
-)
+from credit_pipeline.orchestration import Pipeline, as_of_date, daily_asset
 
 _KEY = dg.AssetKey(["audit", "checkpoint"])
 
 
-@dg.asset(
-    key=_KEY,
+@daily_asset(
+    "audit",
+    "checkpoint",
+    "The audit log's size and head at the end of the run, signed; copies travel in every unit's extract.",
+    "审计检查点",
     deps=[["extracts", "unit_extracts"]],
-    group_name="audit",
-    owners=[OFFICE],
     kinds={"json"},
-    partitions_def=daily_partitions,
-    backfill_policy=one_day_per_run,
     check_specs=[
         dg.AssetCheckSpec(
             "log_is_intact",
@@ -32,10 +24,6 @@ _KEY = dg.AssetKey(["audit", "checkpoint"])
             description="The hash chain holds from the first record, and agrees with every checkpoint signed so far.",
         )
     ],
-    description=described(
-        "The audit log's size and head at the end of the run, signed; copies travel in every unit's extract.",
-        "审计检查点",
-    ),
 )
 def checkpoint(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
     settings, audit, keys = pipeline.settings, pipeline.audit(), KeyStore(pipeline.settings.keys_dir)

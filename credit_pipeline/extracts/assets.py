@@ -3,19 +3,16 @@
 import dagster as dg
 
 from credit_pipeline.extracts.catalogue import publish_all
-from credit_pipeline.orchestration import (
-    OFFICE,
-    WAREHOUSE_POOL,
-    Pipeline,
-    as_of_date,
-    daily_partitions,
-    described,
-    one_day_per_run,
-)
+from credit_pipeline.orchestration import Pipeline, as_of_date, daily_asset
 
 
-@dg.asset(
-    key=["extracts", "unit_extracts"],
+@daily_asset(
+    "extracts",
+    "unit_extracts",
+    "One encrypted DuckDB file per supervising unit with only its own enterprises, replaced as a whole, current "
+    "once its signed manifest stands.",
+    "单位数据包",
+    opens_warehouse=True,
     deps=[
         ["inspection", "inspector_assignments"],
         ["inspection", "inspection_draws"],
@@ -26,17 +23,7 @@ from credit_pipeline.orchestration import (
         ["grading", "unit_grades"],
         ["policy", "measures"],
     ],
-    group_name="extracts",
-    owners=[OFFICE],
     kinds={"duckdb"},
-    partitions_def=daily_partitions,
-    backfill_policy=one_day_per_run,
-    pool=WAREHOUSE_POOL,
-    description=described(
-        "One encrypted DuckDB file per supervising unit with only its own enterprises, replaced as a whole, current "
-        "once its signed manifest stands.",
-        "单位数据包",
-    ),
 )
 def unit_extracts(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
     target = pipeline.target(as_of_date(context))

@@ -6,11 +6,12 @@ pandera is imported when a schema is built: it takes seconds, and most commands 
 from __future__ import annotations
 
 from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from credit_pipeline.feeds.catalogue import Column, Feed
+from credit_pipeline.feeds.catalogue import Column, Feed, get_feed
 
 if TYPE_CHECKING:
     import pandera.polars as pa
@@ -51,6 +52,12 @@ def build_schema(feed: Feed, as_of_date: date) -> pa.DataFrameSchema:
         in_order = pa.Check.eq(True, name="period_reversed")
         columns[f"{_REVERSED}{later}"] = pa.Column(pl.Boolean, checks=[in_order], nullable=True)
     return pa.DataFrameSchema(columns)
+
+
+@lru_cache(maxsize=64)
+def cached_schema(feed_name: str, as_of_date: date) -> pa.DataFrameSchema:
+    """The schema of a feed of the catalogue, built once per day and process."""
+    return build_schema(get_feed(feed_name), as_of_date)
 
 
 def _limit(column: Column, value: float) -> int | float:

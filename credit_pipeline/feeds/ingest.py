@@ -20,7 +20,7 @@ import duckdb
 import polars as pl
 
 from credit_pipeline.feeds.catalogue import Feed, get_feed
-from credit_pipeline.feeds.contract_schema import build_schema
+from credit_pipeline.feeds.contract_schema import cached_schema
 from credit_pipeline.feeds.contracts import Checked, Contract
 from credit_pipeline.feeds.lake_files import LakeWriter, file_sha256, sweep
 from credit_pipeline.feeds.lake_schema import ensure_schema_files
@@ -141,7 +141,7 @@ class _FeedRun:
         self.sequence = entries
         self.versions = VersionIndex(feed, connection)
         self.regions = load_regions(settings, as_of_date)
-        self.schema = build_schema(feed, as_of_date)
+        self.schema = cached_schema(feed.name, as_of_date)
         self.register = LakeRegister(settings)
 
     def ingest(self, path: Path, sha256: str) -> FileReport | None:

@@ -6,6 +6,7 @@ Read by whoever queries the lake. How a cell becomes a value is `contracts`' bus
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -111,6 +112,11 @@ def schema_file(folder: Path, feed_name: str) -> Path:
     return folder / feed_name / f"ingest_date={SCHEMA_DAY}" / "schema.parquet"
 
 
+@lru_cache(maxsize=1024)
+def _stored_schema(path: Path, modified: int) -> pa.Schema:
+    return pq.read_schema(path)
+
+
 def ensure_schema_files(settings: Settings) -> None:
     """Write the zero-row files of every feed that lack or differ, so that SQL can read a feed that never
     came."""
@@ -121,7 +127,7 @@ def ensure_schema_files(settings: Settings) -> None:
             (settings.repairs_dir, REPAIRS_SCHEMA),
         ):
             path = schema_file(folder, feed.name)
-            if path.exists() and pq.read_schema(path).equals(schema):
+            if path.exists() and _stored_schema(path, path.stat().st_mtime_ns).equals(schema):
                 continue
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             temporary = path.with_name("schema.parquet.tmp")

@@ -102,14 +102,12 @@ def _head(sheet: Any) -> list[list[str]]:
 
 
 def _rows(sheet: Any) -> Iterator[list[Any]]:
-    """All rows from row 1, also those above and left of the first cell with content."""
+    """All rows from row 1 and column 1; calamine leaves out empty columns on the left, not empty rows above."""
     if sheet.start is None:
         return
-    top, left = sheet.start
-    for _ in range(top):
-        yield []
+    left = [""] * sheet.start[1]
     for row in sheet.iter_rows():
-        yield [""] * left + row if len(row) < left + sheet.width else row
+        yield left + row
 
 
 def _is_notes(feed: Feed, name: str, head: list[list[str]]) -> bool:

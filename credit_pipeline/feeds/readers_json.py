@@ -273,7 +273,7 @@ def read_parquet(stream: BinaryIO, feed: Feed, table: Table) -> None:
         RefusedFile: the file is damaged (also while its parts are taken).
     """
     try:
-        source = pq.ParquetFile(stream)
+        source = pq.ParquetFile(stream, page_checksum_verification=True)
         names = source.schema_arrow.names
     except (pa.ArrowException, OSError, ValueError) as error:
         raise RefusedFile("unreadable_file", f"the Parquet file cannot be opened: {error}") from error

@@ -162,6 +162,8 @@ def arrange(cells: pl.DataFrame, headers: HeaderMap, conflicts: dict[str, int]) 
 def row_texts(frame: pl.DataFrame, headers: HeaderMap) -> pl.Series:
     """Rows as JSON under the source's own headers, without columns that must not be stored, masked."""
     pairs = [(sources[0].header, pl.col(name)) for name, sources in headers.columns.items()]
+    if not pairs and "extra" not in frame.columns:
+        return pl.repeat("{}", frame.height, dtype=pl.String, eager=True).alias("row_text")
     members = json_members(pairs)
     if "extra" in frame.columns:
         inner = pl.col("extra").str.slice(1).str.head(-1)

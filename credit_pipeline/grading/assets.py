@@ -13,34 +13,21 @@ from credit_pipeline.grading.training import (
     train,
     training_set_path,
 )
-from credit_pipeline.orchestration import (
-    OFFICE,
-    WAREHOUSE_POOL,
-    Pipeline,
-    as_of_date,
-    daily_partitions,
-    described,
-    one_day_per_run,
-)
+from credit_pipeline.orchestration import Pipeline, as_of_date, daily_asset
 from credit_pipeline.transform.champions import champion_dir, model_dir
 
 _RAW = [["raw", name] for name in feed_names()]
 
 
-@dg.asset(
-    key=["grading", "training_set"],
+@daily_asset(
+    "grading",
+    "training_set",
+    "Labelled monthly snapshots of the indicators, each with what was known then; the label is a serious breach "
+    "found within twelve months. Enterprises that nobody looked at have no label.",
+    "训练样本",
+    opens_warehouse=True,
     deps=_RAW,
-    group_name="grading",
-    owners=[OFFICE],
     kinds={"dbt", "parquet"},
-    partitions_def=daily_partitions,
-    backfill_policy=one_day_per_run,
-    pool=WAREHOUSE_POOL,
-    description=described(
-        "Labelled monthly snapshots of the indicators, each with what was known then; the label is a serious breach "
-        "found within twelve months. Enterprises that nobody looked at have no label.",
-        "训练样本",
-    ),
 )
 def training_set(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
     day = as_of_date(context)
@@ -57,19 +44,14 @@ def training_set(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Ma
     )
 
 
-@dg.asset(
-    key=["grading", "credit_model"],
+@daily_asset(
+    "grading",
+    "credit_model",
+    "A challenger fitted to the training set: additive, monotone, collapsed to a points table. It grades from "
+    "this day on only if it beats the champion by policy.",
+    "信用评价模型",
     deps=[training_set],
-    group_name="grading",
-    owners=[OFFICE],
     kinds={"scikitlearn"},
-    partitions_def=daily_partitions,
-    backfill_policy=one_day_per_run,
-    description=described(
-        "A challenger fitted to the training set: additive, monotone, collapsed to a points table. It grades from "
-        "this day on only if it beats the champion by policy.",
-        "信用评价模型",
-    ),
 )
 def credit_model(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
     day = as_of_date(context)
@@ -97,20 +79,15 @@ def credit_model(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Ma
     )
 
 
-@dg.asset(
-    key=["grading", "scorecard_points"],
+@daily_asset(
+    "grading",
+    "scorecard_points",
+    "The points table and calibration of the model that grades on the day. When no model grades yet, one is "
+    "trained here first, or the expert scorecard of the policy pack is taken when labels are too few.",
+    "评分表",
+    opens_warehouse=True,
     deps=[credit_model, *_RAW],
-    group_name="grading",
-    owners=[OFFICE],
     kinds={"parquet"},
-    partitions_def=daily_partitions,
-    backfill_policy=one_day_per_run,
-    pool=WAREHOUSE_POOL,
-    description=described(
-        "The points table and calibration of the model that grades on the day. When no model grades yet, one is "
-        "trained here first, or the expert scorecard of the policy pack is taken when labels are too few.",
-        "评分表",
-    ),
 )
 def scorecard_points(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
     settings, day = pipeline.settings, as_of_date(context)

@@ -3,19 +3,16 @@
 import dagster as dg
 
 from credit_pipeline.inspection.rounds import assign_inspectors, draw_due_round
-from credit_pipeline.orchestration import (
-    OFFICE,
-    WAREHOUSE_POOL,
-    Pipeline,
-    as_of_date,
-    daily_partitions,
-    described,
-    one_day_per_run,
-)
+from credit_pipeline.orchestration import Pipeline, as_of_date, daily_asset
 
 
-@dg.asset(
-    key=["inspection", "inspection_draws"],
+@daily_asset(
+    "inspection",
+    "inspection_draws",
+    "Enterprises drawn for inspection. The round in force is frozen, committed and drawn when it is due, once; "
+    "running this again shows the same draw and cannot make another.",
+    "双随机抽取结果",
+    opens_warehouse=True,
     deps=[
         ["inspection", "inspection_frame"],
         ["inspection", "inspection_quotas"],
@@ -23,18 +20,8 @@ from credit_pipeline.orchestration import (
         ["grading", "enterprise_grades"],
         ["grading", "unit_grades"],
     ],
-    group_name="inspection",
-    owners=[OFFICE],
     kinds={"duckdb", "python"},
-    partitions_def=daily_partitions,
-    backfill_policy=one_day_per_run,
-    pool=WAREHOUSE_POOL,
     code_version="1",
-    description=described(
-        "Enterprises drawn for inspection. The round in force is frozen, committed and drawn when it is due, once; "
-        "running this again shows the same draw and cannot make another.",
-        "双随机抽取结果",
-    ),
 )
 def inspection_draws(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
     target = pipeline.target(as_of_date(context))
@@ -59,22 +46,17 @@ _ASSIGNED = dg.AssetCheckSpec(
 )
 
 
-@dg.asset(
-    key=["inspection", "inspector_assignments"],
+@daily_asset(
+    "inspection",
+    "inspector_assignments",
+    "At least two inspectors for each drawn enterprise, by seeded order with look-ahead.",
+    "检查人员随机匹配",
+    opens_warehouse=True,
     deps=[inspection_draws, ["staging", "stg_inspectors"]],
-    group_name="inspection",
-    owners=[OFFICE],
     kinds={"duckdb", "python"},
     tags={"pii": "true"},
-    partitions_def=daily_partitions,
-    backfill_policy=one_day_per_run,
-    pool=WAREHOUSE_POOL,
     code_version="1",
     check_specs=[_ASSIGNED],
-    description=described(
-        "At least two inspectors for each drawn enterprise, by seeded order with look-ahead.",
-        "检查人员随机匹配",
-    ),
 )
 def inspector_assignments(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
     target = pipeline.target(as_of_date(context))

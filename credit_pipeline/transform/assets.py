@@ -27,7 +27,7 @@ from credit_pipeline.transform.dbt import (
 )
 from credit_pipeline.transform.sources import ensure_sources
 from credit_pipeline.transform.tables import TableFacts, describe_tables
-from credit_pipeline.warehouse import connect, mark_current
+from credit_pipeline.warehouse import connect, mark_current, wait_until_free
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,7 @@ def dbt_build(context: dg.AssetExecutionContext, pipeline: Pipeline, dbt: DbtCli
     if not target.is_replay:
         mark_current(settings, day)
     ensure_sources(settings)
+    wait_until_free(settings, target.path)
     events: list[Any] = []
     built = 0
     with dbt_environment(settings, target.path):

@@ -17,12 +17,35 @@ from credit_pipeline.feeds.readers import open_tables
 from credit_pipeline.feeds.readers_excel import cell_text
 from credit_pipeline.feeds.reading import Table
 
-NAMES = ["行政相对人名称", "统一社会信用代码", "行政处罚决定书文号", "违法行为类型", "处罚类别", "处罚内容", "罚款金额", "处罚决定日期", "处罚机关"]
+NAMES = [
+    "行政相对人名称",
+    "统一社会信用代码",
+    "行政处罚决定书文号",
+    "违法行为类型",
+    "处罚类别",
+    "处罚内容",
+    "罚款金额",
+    "处罚决定日期",
+    "处罚机关",
+]
 
 
 def values(number: int) -> list[Any]:
     row = penalty(number)
-    return [row[n] for n in ("CF_XDR_MC", "CF_XDR_SHXYM", "CF_WSH", "CF_WFXW", "CF_CFLB", "CF_NR", "CF_NR_FK", "CF_JDRQ", "CF_CFJG")]
+    return [
+        row[n]
+        for n in (
+            "CF_XDR_MC",
+            "CF_XDR_SHXYM",
+            "CF_WSH",
+            "CF_WFXW",
+            "CF_CFLB",
+            "CF_NR",
+            "CF_NR_FK",
+            "CF_JDRQ",
+            "CF_CFJG",
+        )
+    ]
 
 
 def workbook(path: Path, fill: Callable[[xlsxwriter.Workbook], None]) -> Path:
@@ -34,7 +57,9 @@ def workbook(path: Path, fill: Callable[[xlsxwriter.Workbook], None]) -> Path:
 
 
 def tables(path: Path) -> list[tuple[Table, list[dict[str, Any]]]]:
-    return [(table, taken(table)[0]) for table in open_tables(path, get_feed("penalties"), "penalties/a.xlsx")]
+    return [
+        (table, taken(table)[0]) for table in open_tables(path, get_feed("penalties"), "penalties/a.xlsx")
+    ]
 
 
 def test_title_unit_line_merged_header_blank_rows_and_footer(tmp_path: Path) -> None:
@@ -133,11 +158,15 @@ def test_a_bad_sheet_does_not_stop_the_good_one(lake: Lake) -> None:
 
 def test_damaged_and_empty_workbooks(lake: Lake, tmp_path: Path) -> None:
     """Prevents a crash, or silence, on a workbook that cannot be opened."""
-    whole = workbook(tmp_path / "a.xlsx", lambda book: book.add_worksheet().write_row(0, 0, NAMES)).read_bytes()
+    whole = workbook(
+        tmp_path / "a.xlsx", lambda book: book.add_worksheet().write_row(0, 0, NAMES)
+    ).read_bytes()
     lake.put("penalties/cut.xlsx", whole[: len(whole) // 2])
     lake.put("penalties/ole.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\x00" * 2000)
     lake.put("penalties/noise.xlsx", b"PK\x03\x04 this is no workbook")
-    lake.put("penalties/empty.xlsx", workbook(tmp_path / "b.xlsx", lambda book: book.add_worksheet()).read_bytes())
+    lake.put(
+        "penalties/empty.xlsx", workbook(tmp_path / "b.xlsx", lambda book: book.add_worksheet()).read_bytes()
+    )
     reports = {report.file.split("/")[1]: report for report in lake.ingest("penalties").files}
     assert {name: report.problem and report.problem["rule"] for name, report in reports.items()} == {
         "cut.xlsx": "unreadable_file",

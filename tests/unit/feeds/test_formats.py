@@ -31,7 +31,13 @@ def archive(members: dict[str, bytes], **options: int) -> bytes:
 def test_json_lines(lake: Lake) -> None:
     """Prevents numbers changing on the way, and a broken line stopping the others."""
     good = penalty(1) | {"CF_NR_FK": 0.20, "CF_CFLB": ["警告", "罚款"]}
-    text = '{"CF_XDR_MC": "断\n' + lines(good) + "\n[1]\n" + '{"CF_WSH": "a", "CF_WSH": "b"}\n' + lines(penalty(2))
+    text = (
+        '{"CF_XDR_MC": "断\n'
+        + lines(good)
+        + "\n[1]\n"
+        + '{"CF_WSH": "a", "CF_WSH": "b"}\n'
+        + lines(penalty(2))
+    )
     lake.put("penalties/a.txt", text)
     [report] = lake.ingest("penalties").files
     assert (report.format, report.read, report.accepted, report.quarantined) == ("json_lines", 5, 2, 3)
@@ -200,7 +206,13 @@ def test_what_is_no_table(lake: Lake, content: bytes, rule: str) -> None:
 
 def test_refused_tables_count_every_row(lake: Lake) -> None:
     """Prevents rows of a wrong file vanishing: each is quarantined, without personal columns."""
-    licence = {"XK_XDR_MC": "某公司", "XK_XDR_SHXYM": make_uscc(1), "XK_WSH": "1", "XK_NR": "准予", "XK_FR_ZJHM": "机密"}
+    licence = {
+        "XK_XDR_MC": "某公司",
+        "XK_XDR_SHXYM": make_uscc(1),
+        "XK_WSH": "1",
+        "XK_NR": "准予",
+        "XK_FR_ZJHM": "机密",
+    }
     lake.put("penalties/foreign.csv", [licence, licence | {"XK_WSH": "2"}])
     lake.put("penalties/renamed.csv", [{f"_{name}": value for name, value in penalty(1).items()}])
     lake.put("penalties/only_header.csv", "CF_WSH,CF_NR\n")
