@@ -8,18 +8,19 @@ import dagster as dg
 from credit_pipeline.feeds.catalogue import Feed, load_catalogue
 from credit_pipeline.feeds.checks import check_raw, raw_check_specs
 from credit_pipeline.feeds.ingest import ingest_feed
-from credit_pipeline.orchestration import Pipeline, as_of_date, daily_partitions, described, one_day_per_run
+from credit_pipeline.orchestration import Pipeline, as_of_date, daily_asset
 
 log = logging.getLogger(__name__)
 
 
 def _raw_asset(feed: Feed) -> dg.AssetsDefinition:
-    @dg.asset(
-        key=["raw", feed.name],
+    @daily_asset(
+        "raw",
+        feed.name,
+        f"{feed.description} Accepted rows in the lake.",
+        feed.label,
+        owner=feed.owner,
         deps=[["raw", "registrations"]] if feed.has_uscc and feed.name != "registrations" else [],
-        group_name="raw",
-        description=described(f"{feed.description} Accepted rows in the lake.", feed.label),
-        owners=[feed.owner],
         kinds={"parquet", "python"},
         tags={"pii": "true"} if any(column.classification == "personal" for column in feed.columns) else {},
         metadata={
@@ -35,8 +36,6 @@ def _raw_asset(feed: Feed) -> dg.AssetsDefinition:
             ),
         },
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=feed.cadence_days)),
-        partitions_def=daily_partitions,
-        backfill_policy=one_day_per_run,
         check_specs=raw_check_specs(feed),
     )
     def raw(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:

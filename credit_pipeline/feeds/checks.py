@@ -26,14 +26,24 @@ def raw_check_specs(feed: Feed) -> list[dg.AssetCheckSpec]:
             asset=key,
             description="Every file that arrived on the day could be read as this feed; the others say what to mend.",
         ),
+        dg.AssetCheckSpec(
+            "arrived_in_time",
+            asset=key,
+            description=f"A file arrived within the agreed {feed.cadence_days} days; otherwise ask {feed.owner} for it.",
+        ),
     ]
 
 
 def check_raw(settings: Settings, feed: Feed, as_of_date: date) -> list[dg.AssetCheckResult]:
-    """Compare the ledger with the lake, and name the files that were refused."""
+    """Compare the ledger with the lake, name the files that were refused, and say when the feed last came.
+
+    The asset's own freshness only tells that the job ran: it is materialized on days without a file too.
+    """
     key = dg.AssetKey(["raw", feed.name])
     differences = reconcile(settings, feed)
     day = as_of_date.isoformat()
+    last = max((entry["ingest_date"] for entry in read_ledger(settings, feed.name)), default=None)
+    age = (as_of_date - date.fromisoformat(last)).days if last else None
     refused = [
         entry
         for entry in read_ledger(settings, feed.name)
@@ -59,6 +69,13 @@ def check_raw(settings: Settings, feed: Feed, as_of_date: date) -> list[dg.Asset
                     ]
                 )
             },
+        ),
+        dg.AssetCheckResult(
+            asset_key=key,
+            check_name="arrived_in_time",
+            passed=age is not None and age <= feed.cadence_days,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"last_arrival": last or "never", "agreed_days": feed.cadence_days},
         ),
     ]
 

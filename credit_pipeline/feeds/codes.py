@@ -191,23 +191,24 @@ def classify_uscc(values: pl.Series) -> pl.Series:
     The rules in the order in which they are tried: personal_id_in_uscc, digits_lost, uscc_masked,
     uscc_placeholder, uscc_old_reg_no, uscc_org_code, uscc_length, uscc_characters, uscc_check_digit.
     """
+    bad = (values.is_not_null() & ~is_uscc(values)).arg_true()
+    rules = pl.repeat(None, len(values), dtype=pl.String, eager=True).alias(values.name)
+    return rules.scatter(bad, _classify(values.gather(bad))) if len(bad) else rules
+
+
+def _classify(values: pl.Series) -> pl.Series:
     text = pl.col("value")
     frame = pl.DataFrame(
         {
             "value": values,
-            "valid": is_uscc(values),
             "person": is_personal_id(values),
             "reg_no": is_reg_no(values),
             "body": is_organisation_code(values),
         }
     )
-    old_number = pl.col("reg_no") | (
-        text.str.contains(r"^[0-9]{15}$") & text.str.slice(0, 2).is_in(sorted(PROVINCES))
-    )
+    province = text.str.slice(0, 2).is_in(sorted(PROVINCES))
     rule = (
-        pl.when(pl.col("valid") | text.is_null())
-        .then(None)
-        .when(pl.col("person"))
+        pl.when(pl.col("person"))
         .then(pl.lit("personal_id_in_uscc"))
         .when(text.str.contains(r"^[0-9](\.[0-9]+)?E\+?[0-9]{1,2}$|^[1-9][0-9]{14}000(\.0*)?$"))
         .then(pl.lit("digits_lost"))
@@ -215,7 +216,7 @@ def classify_uscc(values: pl.Series) -> pl.Series:
         .then(pl.lit("uscc_masked"))
         .when(text.str.contains(rf"^(?:{_SAME_CHARACTER})$|^0?123456789?|^91X+$"))
         .then(pl.lit("uscc_placeholder"))
-        .when(old_number)
+        .when(pl.col("reg_no") | (text.str.contains(r"^[0-9]{15}$") & province))
         .then(pl.lit("uscc_old_reg_no"))
         .when(pl.col("body"))
         .then(pl.lit("uscc_org_code"))
@@ -225,4 +226,4 @@ def classify_uscc(values: pl.Series) -> pl.Series:
         .then(pl.lit("uscc_characters"))
         .otherwise(pl.lit("uscc_check_digit"))
     )
-    return frame.select(rule.alias(values.name)).to_series()
+    return frame.select(rule).to_series()

@@ -151,7 +151,7 @@ def parse_record(text: str, separator: str) -> tuple[list[str] | None, str]:
     return (rows[0], "") if len(rows) == 1 else (None, "several records")
 
 
-def quotes_are_regular(piece: bytes, separator: str) -> bool:
+def quotes_are_regular(piece: bytes | memoryview, separator: str) -> bool:
     """Whether every quote opens or closes a whole cell or is doubled inside one.
 
     Then toggling at every quote and the grammar of RFC 4180 agree, and so do all parsers.

@@ -28,6 +28,7 @@ CHUNK_BYTES = 64 << 20
 """Piece of the file handled at once: about 100,000 rows of penalties."""
 _SEPARATORS = ",\t;|"
 _HARMLESS_CELL = r"^[0-9]{0,6}(?:\.[0-9]{1,6})?$|^(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}$"
+_READ_BYTES = 8 << 20
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -46,50 +47,112 @@ def read_csv(
     table.parts = _CsvReader(stream, feed, table, chunk_bytes, fast).parts()
 
 
+class _Window:
+    """The part of a file that is in memory; one buffer is used again and again, as fresh memory costs more than
+    reading."""
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        self.stream, self.size = stream, size
+        self.data = bytearray(size)
+        self.begin = self.end = 0
+        """The bytes not yet taken."""
+        self.offset = 0
+        """Where `begin` is in the file."""
+        self.at_end = False
+
+    def __len__(self) -> int:
+        return self.end - self.begin
+
+    def fill(self) -> None:
+        """Read as much as the size, behind what is not yet taken."""
+        kept = len(self)
+        target = self.data if kept + self.size <= len(self.data) else bytearray(kept + self.size)
+        target[:kept] = self.data[self.begin : self.end]
+        self.data, self.begin, self.end = target, 0, kept
+        while self.end < kept + self.size:
+            data = self.stream.read(min(kept + self.size - self.end, _READ_BYTES))
+            if not data:
+                self.at_end = True
+                return
+            self.data[self.end : self.end + len(data)] = data
+            self.end += len(data)
+
+    def take(self, count: int) -> None:
+        """Pass over bytes."""
+        self.begin += count
+        self.offset += count
+
+    def content(self, count: int | None = None) -> bytes:
+        """The next bytes, all by default."""
+        return bytes(memoryview(self.data)[self.begin : self.end if count is None else self.begin + count])
+
+    def holds(self, wanted: bytes, length: int) -> bool:
+        """Whether the next bytes hold something that no codec here uses inside characters."""
+        return self.data.find(wanted, self.begin, self.begin + length) >= 0
+
+    def count(self, found: bytes, length: int) -> int:
+        """How often they do."""
+        return self.data.count(found, self.begin, self.begin + length)
+
+    def replace(self, data: bytes) -> None:
+        """Put other content in place of all that is left of the file."""
+        self.data, self.begin, self.end, self.at_end = bytearray(data), 0, len(data), True
+
+    def piece_length(self) -> int:
+        """Bytes up to a line end outside quotes, if the quotes are regular; all at the end of the file."""
+        if self.at_end:
+            return len(self)
+        end = last = self.data.rfind(b"\n", self.begin, self.end)
+        if end < 0:
+            # A carriage return at the very end may be the first half of a line end.
+            end = last = self.data.rfind(b"\r", self.begin, self.end - 1)
+        if self.data.find(b'"', self.begin, self.end) >= 0:
+            for _ in range(200):
+                if end < 0 or self.data.count(b'"', self.begin, end) % 2 == 0:
+                    break
+                end = self.data.rfind(b"\n", self.begin, end)
+        return (end if end >= 0 else last) + 1 - self.begin if last >= 0 else 0
+
+
 class _CsvReader:
     def __init__(self, stream: BinaryIO, feed: Feed, table: Table, chunk_bytes: int, fast: bool) -> None:
-        self.stream, self.feed, self.table, self.fast = stream, feed, table, fast
-        self.chunk_bytes = chunk_bytes
+        self.feed, self.table, self.fast = feed, table, fast
+        self.window = _Window(stream, chunk_bytes)
         self.codec: str | None = None
-        self.offset = 0
-        """Where the buffer begins in the file."""
-        self.buffer = b""
-        self.at_end = False
         self.wide_lines: list[Line] | None = None
         """Lines of a UTF-16 file in which some cannot be decoded."""
         csv.field_size_limit(1 << 30)
         self._open()
         self._find_header()
 
-    def _fill(self) -> None:
-        data = self.stream.read(self.chunk_bytes)
-        self.at_end = len(data) < self.chunk_bytes
-        self.buffer += data
-
     def _open(self) -> None:
         """Read the first piece and look for a byte-order mark."""
-        self._fill()
-        if self.buffer[:3] == b"\xef\xbb\xbf":
-            self.codec, self.buffer, self.offset = "utf-8", self.buffer[3:], 3
+        window = self.window
+        window.fill()
+        while window.piece_length() == 0 and not window.at_end:
+            window.fill()
+        head = window.content(3)
+        if head == b"\xef\xbb\xbf":
+            self.codec = "utf-8"
+            window.take(3)
             self.table.encoding = "utf-8-sig"
-        elif self.buffer[:2] in UTF16_BOMS:
-            self._read_utf16(UTF16_BOMS[self.buffer[:2]])
-        if not self.buffer.strip() and not self.wide_lines:
+        elif head[:2] in UTF16_BOMS:
+            window.take(2)
+            self._read_utf16(UTF16_BOMS[head[:2]])
+        if not self.wide_lines and not window.content().strip():
             raise RefusedFile("empty_file", "the file holds no text")
-        self._guess(self.buffer)
+        self._guess(window.content())
 
     def _read_utf16(self, codec: str) -> None:
-        """UTF-16 is turned into UTF-8 as a whole; with bad lines it stays lines and takes the thorough
-        path."""
-        data = self.buffer[2:] + self.stream.read()
-        self.at_end = True
+        """UTF-16 is turned into UTF-8 as a whole; with bad lines it stays lines for the thorough path."""
+        lines = utf16_lines(self.window.content() + self.window.stream.read(), codec)
         self.table.encoding = codec
-        lines = utf16_lines(data, codec)
         if all(line.text is not None for line in lines):
             self.codec = "utf-8"
-            self.buffer = "".join(line.text or "" for line in lines).encode("utf-8")
+            self.window.replace("".join(line.text or "" for line in lines).encode("utf-8"))
         else:
-            self.codec, self.buffer, self.wide_lines = codec, b"", lines
+            self.codec, self.wide_lines = codec, lines
+            self.window.replace(b"")
 
     def _guess(self, data: bytes) -> None:
         """Settle the codec with the first piece that is not ASCII."""
@@ -100,14 +163,17 @@ class _CsvReader:
         """The first lines; enough for titles, header and the records searched for it."""
         if self.wide_lines is not None:
             return self.wide_lines[: SEARCHED_ROWS * 4]
-        end = 0
+        end = self.window.begin
         for _ in range(SEARCHED_ROWS * 4):
-            match = _LINE_END.search(self.buffer, end)
+            match = _LINE_END.search(self.window.data, end, self.window.end)
             if match is None:
-                end = len(self.buffer)
+                end = self.window.end
                 break
             end = match.end()
-        return text_lines(self.buffer[:end], self.codec or "utf-8", self.offset)
+        return self._lines(end - self.window.begin)
+
+    def _lines(self, count: int) -> list[Line]:
+        return text_lines(self.window.content(count), self.codec or "utf-8", self.window.offset)
 
     def _find_header(self) -> None:
         """Settle separator and header, and skip them."""
@@ -134,8 +200,8 @@ class _CsvReader:
             passed = 0
             while passed < skipped.consumed:
                 passed += self.wide_lines.pop(0).length
-        self.buffer = self.buffer[skipped.consumed :]
-        self.offset += skipped.consumed
+        else:
+            self.window.take(skipped.consumed)
 
     def _find_separator(self, head: list[Line]) -> str:
         """The separator under which some row names the most columns of the feed, else makes the most
@@ -154,51 +220,45 @@ class _CsvReader:
         if self.wide_lines is not None:
             yield from self._records(self.splitter.split(self.wide_lines, self.number, at_end=True))
             return
-        while self.buffer or not self.at_end:
-            if not self.at_end and len(self.buffer) < self.chunk_bytes:
-                self._fill()
-            piece = self._piece()
-            self._guess(piece)
-            frame = self._arrow(piece) if self.fast else None
+        window = self.window
+        while len(window) or not window.at_end:
+            if not window.at_end and len(window) < window.size:
+                window.fill()
+            count = window.piece_length()
+            if self.codec is None:
+                self._guess(window.content(count))
+            frame = self._arrow(count) if self.fast else None
             if frame is not None:
                 numbers = pl.int_range(self.number, self.number + frame.height, dtype=pl.Int64, eager=True)
                 self.number += frame.height
-                consumed = len(piece)
+                window.take(count)
                 yield from self._batches(frame.with_columns(numbers.alias("source_row")))
             else:
-                whole = self.at_end and len(piece) == len(self.buffer)
-                lines = text_lines(piece, self.codec or "utf-8", self.offset)
-                records = self.splitter.split(lines, self.number, at_end=whole)
-                self.number, consumed = records.next_number, records.consumed
+                whole = window.at_end and count == len(window)
+                records = self.splitter.split(self._lines(count), self.number, at_end=whole)
+                self.number = records.next_number
+                window.take(records.consumed)
                 yield from self._records(records)
-                if consumed == 0 and not whole:
-                    self._fill()
-            self.offset += consumed
-            self.buffer = self.buffer[consumed:]
+                if records.consumed == 0 and not whole:
+                    window.fill()
 
-    def _piece(self) -> bytes:
-        """The buffer up to a line end outside quotes, if the quotes are regular."""
-        if self.at_end:
-            return self.buffer
-        end = last = self.buffer.rfind(b"\n")
-        if end < 0:
-            end = last = self.buffer.rfind(b"\r", 0, len(self.buffer) - 1)
-        if b'"' in self.buffer:
-            for _ in range(200):
-                if end < 0 or self.buffer.count(b'"', 0, end) % 2 == 0:
-                    break
-                end = self.buffer.rfind(b"\n", 0, end)
-        return self.buffer[: (end if end >= 0 else last) + 1]
-
-    def _arrow(self, piece: bytes) -> pl.DataFrame | None:
-        """The piece through Arrow, or None if anything in it is odd."""
+    def _arrow(self, count: int) -> pl.DataFrame | None:
+        """The next piece through Arrow, or None if anything in it is odd."""
+        window = self.window
+        piece: bytes | memoryview
         if self.codec == "gb18030":
             try:
-                piece = piece.decode("gb18030").encode("utf-8")
+                piece = window.content(count).decode("gb18030").encode("utf-8")
             except UnicodeDecodeError:
                 return None
-        piece = piece.rstrip(b"\r\n") if self.at_end else piece
-        quoted = b'"' in piece
+        else:
+            piece = memoryview(window.data)[window.begin : window.begin + count]
+        # Arrow drops an empty line between \r and \r\n, so only pure \n or \r\n goes there.
+        if window.holds(b"\r", count) and window.count(b"\r", count) != window.count(b"\r\n", count):
+            return None
+        if window.at_end:
+            piece = bytes(piece).rstrip(b"\r\n")
+        quoted = window.holds(b'"', count)
         if not piece or (quoted and not quotes_are_regular(piece, self.splitter.separator)):
             return None
         names = [str(place) for place in range(self.splitter.width)]
@@ -209,8 +269,8 @@ class _CsvReader:
         wanted = sorted({source.position for source in sources})
         try:
             parsed = pa_csv.read_csv(
-                pa.BufferReader(piece),
-                read_options=pa_csv.ReadOptions(column_names=names, block_size=4 << 20),
+                pa.py_buffer(piece),
+                read_options=pa_csv.ReadOptions(column_names=names, block_size=1 << 20),
                 parse_options=pa_csv.ParseOptions(
                     delimiter=self.splitter.separator, newlines_in_values=quoted, ignore_empty_lines=False
                 ),

@@ -253,7 +253,9 @@ def test_a_crash_at_any_step_leaves_no_trace(tmp_path: Path, monkeypatch: pytest
             _run(broken)
         for feed in ("registrations", "penalties"):
             for entry in read_ledger(broken.settings, feed):
-                assert all((broken.settings.lake_dir / output["path"]).exists() for output in entry["outputs"])
+                assert all(
+                    (broken.settings.lake_dir / output["path"]).exists() for output in entry["outputs"]
+                )
         monkeypatch.setattr(Path, "replace", real)
         _run(broken)
         assert broken.bytes() == wanted, step
