@@ -256,8 +256,11 @@ class _CsvReader:
         # Arrow drops an empty line between \r and \r\n, so only pure \n or \r\n goes there.
         if window.holds(b"\r", count) and window.count(b"\r", count) != window.count(b"\r\n", count):
             return None
+        blank = 0
         if window.at_end:
-            piece = bytes(piece).rstrip(b"\r\n")
+            whole = bytes(piece)
+            piece = whole.rstrip(b"\r\n")
+            blank = max(whole.count(b"\n", len(piece)) - 1, 0)
         quoted = window.holds(b'"', count)
         if not piece or (quoted and not quotes_are_regular(piece, self.splitter.separator)):
             return None
@@ -289,6 +292,7 @@ class _CsvReader:
         # Whether a row is blank depends also on columns that were not read here.
         for few in (frame.columns[:2], frame.columns):
             if not frame.select(pl.all_horizontal(pl.col(few).str.strip_chars(SPACE) == "").any()).item():
+                self.table.layout_rows += blank
                 return frame
         return None
 

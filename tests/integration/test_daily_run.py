@@ -157,7 +157,10 @@ def test_dirty_rows_end_as_the_domain_says(finished_run: dict[str, Any], city: P
         (r["file"], r["sheet"], int(r["row_number"])): r for r in key
     }
     quarantined: dict[tuple[str, str, int], set[str]] = defaultdict(set)
+    mended: dict[tuple[str, str, int], dict[str, set[str | None]]] = defaultdict(lambda: defaultdict(set))
     for feed in feed_names():
+        for row in pq.read_table(city.lake / "repairs" / feed).to_pylist():
+            mended[(row["file"], row["sheet"] or "", row["row_number"])][row["rule"]].add(row["repaired"])
         for row in pq.read_table(city.lake / "quarantine" / feed).to_pylist():
             quarantined[(row["file"], row["sheet"] or "", row["row_number"])].add(row["rule"])
     wrong = []
@@ -167,6 +170,10 @@ def test_dirty_rows_end_as_the_domain_says(finished_run: dict[str, Any], city: P
             wrong.append((row["kind"], place, row["rule"], rules))
         if row["outcome"] in ("repaired", "accepted", "duplicate") and rules:
             wrong.append((row["kind"], place, row["outcome"], rules))
+        if row["outcome"] == "repaired":
+            values = mended[place].get(row["rule"])
+            if not values or (row["expected_value"] and row["expected_value"] not in values):
+                wrong.append((row["kind"], place, row["expected_value"], values))
     wrong += [
         ("clean", place, "", rules)
         for place, rules in quarantined.items()
