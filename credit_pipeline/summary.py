@@ -121,6 +121,13 @@ def render(settings: Settings, summary: RunSummary, console: Console) -> None:
     feeds.add_section()
     feeds.add_row("all", *(f"{value:,}" for value in totals.values()), style="bold")
     console.print(feeds)
+    for name in summary.feeds:
+        for entry in read_ledger(settings, name):
+            if entry["problem"] and entry["ingest_date"] == summary.as_of:
+                problem = entry["problem"]
+                console.print(
+                    f"refused {entry['file']}: {problem['message']}. {problem['remedy']}", style="yellow"
+                )
     if not totals["read"]:
         console.print("Nothing new had arrived; the results were computed again from the lake.")
 

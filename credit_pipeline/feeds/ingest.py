@@ -94,7 +94,9 @@ def ingest_feed(
                 for sha256, path in new.items():
                     report = run.ingest(path, sha256)
                     if report is None:
-                        progress(f"{feed.name}: {path.name} is still changing and is left for the next run")
+                        progress(
+                            f"{shown_path(path, settings)} is still changing and is left for the next run"
+                        )
                         continue
                     reports.append(report)
                     progress(

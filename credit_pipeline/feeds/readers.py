@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
@@ -177,8 +178,12 @@ def _archive(stream: BinaryIO, feed: Feed, file: str) -> Iterator[Table]:
         wanted = [(name, member) for name, member in named if not _is_hidden(name)]
         if not wanted:
             raise RefusedFile("empty_file", "the archive holds no files")
+        seen: Counter[str] = Counter()
         for name, member in wanted:
-            yield from _member(archive, member, feed, f"{file}!{name}")
+            seen[name] += 1
+            # Two members of one name are legal in a ZIP; their rows must stay apart.
+            shown = f"{file}!{name}" if seen[name] == 1 else f"{file}!{name}#{seen[name]}"
+            yield from _member(archive, member, feed, shown)
 
 
 def _is_hidden(name: str) -> bool:

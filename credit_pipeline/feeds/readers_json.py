@@ -86,38 +86,42 @@ def read_json(stream: BinaryIO, feed: Feed, table: Table) -> None:
     if _are_json_lines(filled):
         table.format = "json_lines"
         _set_parts(feed, table, _line_records(lines, table))
-        return
-    table.format = "json"
-    _set_parts(feed, table, _array_records(lines))
+    else:
+        table.format = "json"
+        _set_parts(feed, table, _array_records(lines))
 
 
 def _are_json_lines(lines: list[Line]) -> bool:
-    """Whether one of the first lines is a whole object (the first may be broken), and not just one with the
-    rows."""
+    """Whether the first lines are objects each (one or the other may be broken), not one that holds the rows."""
     if lines[0].text is not None and not lines[0].text.strip().startswith("{"):
         return False
+    objects = [_decoded(line.text) for line in lines[:20]]
     if len(lines) == 1:
-        return _is_object(lines[0].text) and _one_row_key(lines[0].text) is None
-    return any(_is_object(line.text) for line in lines[:20])
+        return objects[0] is not None and _rows_in(objects[0]) is None
+    return sum(item is not None for item in objects) * 2 >= len(objects)
 
 
-def _is_object(text: str | None) -> bool:
-    try:
-        return isinstance(_DECODER.decode((text or "").strip()), dict)
-    except _RepeatedKey:
-        return True
-    except (json.JSONDecodeError, RecursionError):
-        return False
-
-
-def _one_row_key(text: str | None) -> str | None:
+def _decoded(text: str | None) -> dict[str, Any] | None:
+    """A line as an object; None if it is none."""
     try:
         value = _DECODER.decode((text or "").strip())
-    except (json.JSONDecodeError, _RepeatedKey, RecursionError):
+    except _RepeatedKey:
+        return {}
+    except (json.JSONDecodeError, RecursionError):
         return None
-    return next(
-        (key for key in _ROW_KEYS if isinstance(value, dict) and isinstance(value.get(key), list)), None
-    )
+    return value if isinstance(value, dict) else None
+
+
+def _rows_in(value: Any, depth: int = 3) -> list[Any] | None:
+    """The array of rows inside an answer such as {"code": 0, "data": {"records": [...]}}."""
+    if not isinstance(value, dict) or depth == 0:
+        return None
+    for key in _ROW_KEYS:
+        if isinstance(value.get(key), list):
+            return value[key]
+        if (inner := _rows_in(value.get(key), depth - 1)) is not None:
+            return inner
+    return None
 
 
 def _line_records(lines: list[Line], table: Table) -> Iterator[tuple[int, dict[str, Any] | None, str, str]]:
@@ -152,8 +156,8 @@ def _array_records(lines: list[Line]) -> Iterator[tuple[int, dict[str, Any] | No
     except (_RepeatedKey, json.JSONDecodeError, RecursionError) as error:
         raise RefusedFile("unreadable_file", f"the file is no complete JSON: {error}") from error
     if isinstance(value, dict):
-        key = next((key for key in _ROW_KEYS if isinstance(value.get(key), list)), None)
-        value = [value] if key is None else value[key]
+        found = _rows_in(value)
+        value = [value] if found is None else found
     if not isinstance(value, list):
         raise RefusedFile("unreadable_file", "the file holds no array of objects")
     return (

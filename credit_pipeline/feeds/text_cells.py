@@ -25,12 +25,13 @@ from credit_pipeline.feeds.cells import (
 )
 from credit_pipeline.feeds.codes import PROVINCES
 
-_APOSTROPHES = r"^['’`´]+"
+_APOSTROPHES = r"""^['’`´]+|^="|"$"""
+"""What keeps a spreadsheet from reading a code as a number: a leading apostrophe, or ="…" around it."""
 _DASHES = "[-\u2010-\u2015\u2212]"
 _UNWANTED = rf"{SPACE_OR_INVISIBLE}+|{_APOSTROPHES}"
 _ODD_DOCUMENT_NO = (
     rf"[\s\[\]【】()〈〉《》<>「」{{}}﹝﹞第'’`´{INVISIBLE_CLASS}\u{{ff01}}-\u{{ff5e}}]"
-    r"|[^0-9]0+[0-9]+号|^0|〕0"
+    r"|[^0-9]0+[0-9]+号|^0|〕0|^="
 )
 """What a document number in canonical form does not have; only others are looked at closely."""
 

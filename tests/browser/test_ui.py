@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests_support import COMMAND, Place, make_city, make_place
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

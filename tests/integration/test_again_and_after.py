@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 import pytest
+
 from tests_support import COMMAND, Place, make_city, make_place
 
 REAL_REGISTER = Path(__file__).resolve().parents[3] / "shared" / "data" / "registrations_nanyang.csv"

@@ -11,10 +11,10 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 import pytest
-from tests_support import Place
 
 from credit_pipeline.feeds.catalogue import feed_names
 from credit_pipeline.inspection.protocol import quota
+from tests_support import Place
 
 
 def test_summary_keeps_its_promise(finished_run: dict[str, Any], city: Place) -> None:

@@ -9,11 +9,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from tests_support import Place
-
 from credit_pipeline.settings import DBT_PROJECT_DIR, Settings
 from credit_pipeline.transform.champions import champion_dir
 from credit_pipeline.transform.dbt import dbt_args, dbt_environment, dbt_executable, dbt_vars
+from tests_support import Place
 
 
 def test_models_do_what_their_unit_tests_say(

@@ -131,6 +131,7 @@ def test_names(text: str, expected: str, rules: set[str]) -> None:
 def test_codes() -> None:
     """Prevents full-width, apostrophes and fillers in codes; hyphens go only from organisation codes."""
     column = PENALTIES.column("authority_code")
+    assert parse_code(of('="0123"'), column).values.to_list() == ["0123"]
     texts = of("11411300mb0r12345x", "'123", "１２３", "00000000000000000X", "4.11302E+14", "0")
     parsed = parse_code(texts, column)
     assert parsed.values.to_list() == ["11411300MB0R12345X", "123", "123", None, "4.11302E+14", None]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 
 import polars as pl
 import pytest
-from feeds_support import DAY, MOBILE, PERSON, make_uscc, penalty, registration, rows_of
+from feeds_support import DAY, MOBILE, PERSON, make_uscc, penalty, quick, registration, rows_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from credit_pipeline.feeds.catalogue import get_feed, load_catalogue
 from credit_pipeline.feeds.contract_schema import build_schema
 from credit_pipeline.feeds.contracts import Checked, Contract
+from credit_pipeline.feeds.headers import column_of
 from credit_pipeline.feeds.lake_schema import lake_schema, value_fields
 from credit_pipeline.feeds.rules import QUARANTINE_RULES, REPAIR_RULES
 from credit_pipeline.feeds.uscc_cells import name_key
@@ -212,6 +216,22 @@ def test_two_units_in_one_file() -> None:
     """Prevents 元 of punishmoney being read as 万元 of CF_NR_FK beside it."""
     rows = check([penalty(1), penalty(2, CF_NR_FK=None, punishmoney="2000")])
     assert rows.accepted["fine_fen"].to_list() == [200_000, 200_000] and rows.repairs.is_empty()
+
+
+@settings(parent=quick, max_examples=30)
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_extra_and_row_text_are_json(key: str, value: str) -> None:
+    """Prevents JSON that no reader can parse, whatever a source writes into unknown columns."""
+    unknown = "列" + key.replace("\x00", "")
+    checked = check([penalty(1) | {unknown: value}, penalty(2, CF_NR=None) | {unknown: value}])
+    [extra], [row] = checked.accepted["extra"], checked.quarantine.to_dicts()
+    shown = json.loads(row["row_text"])
+    assert shown["CF_XDR_MC"] == penalty(2)["CF_XDR_MC"]
+    if extra is not None and column_of(get_feed("penalties"), unknown) is None:
+        [kept] = json.loads(extra).values()
+        assert kept == shown[unknown.strip()] and [c for c in kept if c.isalpha()] == [
+            c for c in value if c.isalpha()
+        ]
 
 
 def test_personal_data_never_leaves() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 import zipfile
 from datetime import date
 from decimal import Decimal
@@ -14,6 +15,8 @@ import pytest
 from feeds_support import Lake, csv_text, make_uscc, penalty
 
 from credit_pipeline.feeds import readers
+from credit_pipeline.feeds.catalogue import get_feed
+from credit_pipeline.feeds.ledger import reconcile
 
 
 def lines(*rows: object) -> str:
@@ -52,14 +55,18 @@ def test_json_lines(lake: Lake) -> None:
 def test_json_arrays(lake: Lake) -> None:
     """Prevents exports wrapped in an object, or pretty-printed, being refused."""
     rows = [penalty(n) for n in (1, 2)]
-    lake.put("penalties/a.json", json.dumps({"code": 0, "data": rows}, ensure_ascii=False))
+    answer = {"code": 0, "data": {"total": 2, "records": rows}}
+    lake.put("penalties/a.json", json.dumps(answer, ensure_ascii=False))
+    per_line = ",\n".join(json.dumps(penalty(n)) for n in (4, 5, 6))
+    lake.put("penalties/c.json", '{\n"data": [\n' + per_line + "\n]\n}")
     lake.put("penalties/b.json", json.dumps([penalty(3)], ensure_ascii=False, indent=2).encode("gb18030"))
     reports = lake.ingest("penalties").files
     assert [(report.format, report.accepted, report.encoding) for report in reports] == [
         ("json", 2, "utf-8"),
         ("json", 1, "gb18030"),
+        ("json", 3, "utf-8"),
     ]
-    assert {row["source_row"] for row in lake.rows("raw", "penalties")} == {1, 2}
+    assert {row["source_row"] for row in lake.rows("raw", "penalties")} == {1, 2, 3}
 
 
 def test_a_cut_json_array_is_refused_whole(lake: Lake) -> None:
@@ -138,6 +145,18 @@ def test_archives(lake: Lake) -> None:
         "penalties/a.zip!b/处罚.csv",
         "penalties/a.zip!c.csv",
     }
+
+
+def test_members_of_one_name_stay_apart(lake: Lake) -> None:
+    """Prevents rows of two members falling together, which the accounts would call a loss."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as packed, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for number in (1, 2):
+            packed.writestr("a.csv", csv_text([penalty(number, CF_NR=None)]))
+    lake.put("penalties/a.zip", buffer.getvalue())
+    assert lake.ingest("penalties").quarantined == 2
+    assert reconcile(lake.settings, get_feed("penalties")) == []
 
 
 def test_member_names_in_gbk(lake: Lake) -> None:

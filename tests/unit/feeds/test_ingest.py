@@ -206,12 +206,9 @@ class Crash(Exception):
 
 
 def _city(lake: Lake) -> None:
-    lake.put("registrations/a.csv", [registration(n) for n in range(1, 4)])
-    lake.put(
-        "registrations/b.csv",
-        [registration(n, regcap="5,000.00") for n in range(2, 6)] + [registration(9, uniscid="x")],
-    )
-    lake.put("penalties/a.csv", [penalty(n) for n in range(1, 4)] + [penalty(2), penalty(5, CF_JDRQ="?")])
+    rows = [registration(1), registration(2, regcap="5,000.00"), registration(9, uniscid="x")]
+    lake.put("registrations/a.csv", rows)
+    lake.put("penalties/a.csv", [penalty(1), penalty(2), penalty(2), penalty(5, CF_JDRQ="?")])
     lake.put("penalties/b.csv", [penalty(1, CF_JDRQ="20260301"), penalty(1, CF_NR="警告", CF_NR_FK=None)])
 
 
@@ -236,7 +233,7 @@ def test_a_crash_at_any_step_leaves_no_trace(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(Path, "replace", counted)
     _run(whole)
     wanted = whole.bytes()
-    assert len(steps) > 10
+    assert len(steps) == 9
     for number, step in enumerate(steps):
         broken = Lake(shutil.copytree(template.root, tmp_path / str(number)))
         seen = 0
@@ -360,7 +357,7 @@ def _sources() -> list[tuple[str, bytes]]:
 SOURCES = _sources()
 
 
-@settings(parent=quick, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(parent=quick, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(range(len(SOURCES))), st.data())
 def test_accounts_balance_whatever_the_bytes(mutation_lake: Lake, source: int, data: st.DataObject) -> None:
     """Prevents rows vanishing from, or a crash on, files broken in any way."""

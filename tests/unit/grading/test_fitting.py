@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from conftest import CATEGORICAL, DIRECTIONS, SETTINGS, Market, hostile_rows
 
+from conftest import CATEGORICAL, DIRECTIONS, SETTINGS, Market, hostile_rows
 from credit_pipeline.errors import BadInput, CreditPipelineError
 from credit_pipeline.grading import NotEnoughLabels, Scorecard, fit_scorecard
 from credit_pipeline.grading.bins import cut_points

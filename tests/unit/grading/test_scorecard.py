@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 import pytest
 import sqlglot
-from conftest import Market, hostile_rows
 
+from conftest import Market, hostile_rows
 from credit_pipeline.errors import BadInput, IntegrityError
 from credit_pipeline.grading import Scorecard
 
