@@ -38,10 +38,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for ma
 
 def _settings(landing: Path | None = None, lake: Path | None = None) -> Settings:
     """Settings with the options on top; exported, so that Dagster's processes and dbt see the same."""
-    for variable, value in (("CREDIT_LANDING_DIR", landing), ("CREDIT_LAKE_DIR", lake)):
-        if value is not None:
-            os.environ[variable] = str(value.resolve())
-    return Settings()
+    given = {"landing_dir": landing, "lake_dir": lake}
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    for name in ("landing_dir", "lake_dir", "keys_dir", "policy_dir"):
+        os.environ[f"CREDIT_{name.upper()}"] = str(getattr(settings, name))
+    return settings
 
 
 def _day(text: str) -> date:

@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 
 def dagster_home() -> Path:
     """Make DAGSTER_HOME (0700) with the project's instance settings and export it."""
-    home = Path(os.environ.setdefault("DAGSTER_HOME", str(PROJECT_ROOT / ".dagster_home")))
+    home = Path(os.environ.get("DAGSTER_HOME") or PROJECT_ROOT / ".dagster_home").absolute()
+    os.environ["DAGSTER_HOME"] = str(home)
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     home.chmod(0o700)
     if not (home / "dagster.yaml").exists():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -40,6 +40,12 @@ class Settings(BaseSettings):
     lock_timeout_s: int = Field(
         7200, ge=0, description="How long a run waits for another run on the same lake."
     )
+
+    @field_validator("landing_dir", "lake_dir", "keys_dir", "policy_dir")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        """Dagster's processes and dbt work in other folders than the command: a relative path would mean another place."""
+        return path.expanduser().absolute()
 
     @property
     def raw_dir(self) -> Path:
