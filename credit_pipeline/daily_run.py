@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import sys
@@ -37,6 +38,24 @@ def dagster_home() -> Path:
     return home
 
 
+@contextmanager
+def dagster_instance() -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance of this home. Its first use makes the SQLite files, which two processes cannot do at once."""
+    import dagster as dg
+
+    handle = os.open(dagster_home() / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with dg.DagsterInstance.get() as instance:
+            instance.get_runs(limit=1)
+            instance.event_log_storage.has_asset_key(dg.AssetKey("nothing"))
+            instance.all_instigator_state()
+            fcntl.flock(handle, fcntl.LOCK_UN)
+            yield instance
+    finally:
+        os.close(handle)
+
+
 def prepare(settings: Settings) -> None:
     """What must exist before Dagster loads: folders and an up-to-date dbt manifest."""
     settings.lake_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -47,8 +66,6 @@ def prepare(settings: Settings) -> None:
 
 def forget_dead_runs(settings: Settings) -> None:
     """End the runs that a crash of the machine left open, unless a run is at work on the lake now."""
-    import dagster as dg
-
     from credit_pipeline.orchestration import end_dead_runs
     from credit_pipeline.warehouse import lake_lock
 
@@ -102,7 +119,6 @@ def run_daily(settings: Settings, as_of_date: date) -> RunSummary:
         CreditPipelineError: a step or a blocking check failed; the message names it.
     """
     prepare(settings)
-    dagster_home()
     log.info("starting the daily job for %s", as_of_date)
     import dagster as dg
 
@@ -110,7 +126,7 @@ def run_daily(settings: Settings, as_of_date: date) -> RunSummary:
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
     from credit_pipeline.definitions import defs
 
-    with dg.DagsterInstance.get() as instance, _quiet_stdout():
+    with dagster_instance() as instance, _quiet_stdout():
         result = defs.resolve_job_def("daily").execute_in_process(
             instance=instance,
             partition_key=as_of_date.isoformat(),
