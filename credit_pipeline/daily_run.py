@@ -72,7 +72,7 @@ def forget_dead_runs(settings: Settings) -> None:
     try:
         with (
             lake_lock(settings.model_copy(update={"lock_timeout_s": 0})),
-            dg.DagsterInstance.get() as instance,
+            dagster_instance() as instance,
         ):
             ended = end_dead_runs(instance, settings)
     except CreditPipelineError:
