@@ -189,11 +189,12 @@ def ui(
     landing: Landing = None,
 ) -> None:
     """Start the Dagster UI with its daemon on 127.0.0.1; history survives a restart."""
-    from credit_pipeline.daily_run import forget_dead_runs, prepare
+    from credit_pipeline.daily_run import dagster_home, forget_dead_runs, prepare
 
     settings = _settings(landing, lake)
     _progress()
     prepare(settings)
+    dagster_home()
     forget_dead_runs(settings)
     os.chdir(PROJECT_ROOT)
     arguments = ["dev", "-w", str(PROJECT_ROOT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
