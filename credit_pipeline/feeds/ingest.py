@@ -49,7 +49,7 @@ from credit_pipeline.feeds.register import LakeRegister, load_regions
 from credit_pipeline.feeds.rules import remedy_expression
 from credit_pipeline.feeds.versions import VersionIndex
 from credit_pipeline.settings import Settings
-from credit_pipeline.warehouse import session_settings
+from credit_pipeline.warehouse import connect
 
 __all__ = ["FeedReport", "FileReport", "ingest_feed", "read_ledger", "reconcile", "totals", "waiting_files"]
 
@@ -87,7 +87,7 @@ def ingest_feed(
                 new.setdefault(sha256, path)
         reports: list[FileReport] = []
         if new:
-            with duckdb.connect(config=dict(session_settings(settings))) as connection:
+            with connect(settings) as connection:
                 run = _FeedRun(feed, settings, as_of_date, connection, len(entries))
                 raw = [path for path in outputs_of(entries) if path.startswith("raw/")]
                 run.versions.load([settings.lake_dir / path for path in raw])

@@ -96,3 +96,13 @@ def test_definitions_only_composes() -> None:
     assert len(text.splitlines()) < 50
     tree = ast.parse(text)
     assert not [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.If, ast.For))]
+
+
+def test_only_few_modules_open_duckdb() -> None:
+    """Prevents a session without our settings: spill in clear, or none at all for want of the crypto module."""
+    openers = {
+        str(path.relative_to(PACKAGE))
+        for path in MODULES
+        if "duckdb.connect(" in path.read_text(encoding="utf-8")
+    }
+    assert openers == {"warehouse.py", "extracts/publish.py", "inspection/round_store.py"}
