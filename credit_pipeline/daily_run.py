@@ -34,7 +34,11 @@ def dagster_home() -> Path:
     home.chmod(0o700)
     if not (home / "dagster.yaml").exists():
         # A link, so that an update of the project reaches the instance; a file put there by hand stays.
-        (home / "dagster.yaml").symlink_to(PROJECT_ROOT / "dagster.yaml")
+        # Renamed into place: two first runs at once both succeed, and a link to a moved checkout is replaced.
+        link = home / f".dagster.yaml.{os.getpid()}"
+        link.unlink(missing_ok=True)
+        link.symlink_to(PROJECT_ROOT / "dagster.yaml")
+        link.replace(home / "dagster.yaml")
     return home
 
 
