@@ -169,6 +169,26 @@ def looks_like_personal_id(values: pl.Series) -> pl.Series:
     return _checked(values, r"^[0-9]{17}[0-9X]$", 18, _personal_id_shape)
 
 
+def looks_like_old_personal_id(values: pl.Series) -> pl.Series:
+    """Whether each string could be a citizen's number of 15 digits (province, birthday without century).
+
+    Such numbers have no check digit; three registration numbers in a hundred have the same shape.
+    """
+    day = r"(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
+    shaped = values.str.contains(rf"^[1-8][0-9]{{7}}{day}[0-9]{{3}}$").fill_null(value=False)
+    return shaped & values.str.slice(0, 2).is_in(sorted(PROVINCES)).fill_null(value=False)
+
+
+def masked_personal_id(values: pl.Series) -> pl.Series:
+    """Whether each string with hidden characters (`*`) could be a citizen's number: only digits are left, but
+    for an X at the end, and its head is hidden or a province. Codes of enterprises begin with 9."""
+    shaped = values.str.contains(r"^[0-9*]{6,17}[0-9X*]$").fill_null(value=False)
+    head = values.str.slice(0, 2)
+    province = head.is_in(sorted(PROVINCES)) | head.str.contains("*", literal=True)
+    hidden = values.str.contains("*", literal=True)
+    return shaped & province.fill_null(value=False) & hidden.fill_null(value=False)
+
+
 def lookalike_class(values: pl.Series) -> pl.Series:
     """Each 18-character ASCII code with every confusable character replaced by the first of its group.
 
@@ -191,7 +211,8 @@ def classify_uscc(values: pl.Series) -> pl.Series:
     The rules in the order in which they are tried: personal_id_in_uscc, digits_lost, uscc_masked,
     uscc_placeholder, uscc_old_reg_no, uscc_org_code, uscc_length, uscc_characters, uscc_check_digit.
     """
-    bad = (values.is_not_null() & ~is_uscc(values)).arg_true()
+    # One identity number in 341 passes both checks of a USCC; no USCC of a real region passes as a person's.
+    bad = (values.is_not_null() & (~is_uscc(values) | is_personal_id(values))).arg_true()
     rules = pl.repeat(None, len(values), dtype=pl.String, eager=True).alias(values.name)
     return rules.scatter(bad, _classify(values.gather(bad))) if len(bad) else rules
 

@@ -35,16 +35,26 @@ class LakeRegister:
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.raw_dir / "registrations"
         self._known: pl.DataFrame | None = None
+        self._reg_nos: pl.Series | None = None
 
     def __call__(self, names: pl.Series) -> pl.DataFrame:
         """Frame (uscc, name_key) of the enterprises that bear or bore one of the names, given by
         `name_key`."""
         if self._known is None:
-            frames = [
-                pl.read_parquet(path, columns=["uscc", "enterprise_name"], hive_partitioning=False)
-                for path in sorted(self._folder.glob("ingest_date=*/*.parquet"))
-            ]
-            empty = pl.DataFrame(schema={"uscc": pl.String, "enterprise_name": pl.String})
-            known = pl.concat([empty, *frames]).unique(maintain_order=True)
+            known = self._read("uscc", "enterprise_name")
             self._known = known.select("uscc", name_key(known["enterprise_name"]).alias("name_key"))
         return self._known.filter(pl.col("name_key").is_in(names.implode()))
+
+    def reg_nos(self, numbers: pl.Series) -> pl.Series:
+        """Which numbers are registration numbers of the register; null is none."""
+        if self._reg_nos is None:
+            self._reg_nos = self._read("reg_no")["reg_no"].drop_nulls()
+        return numbers.is_in(self._reg_nos.implode()).fill_null(value=False)
+
+    def _read(self, *columns: str) -> pl.DataFrame:
+        frames = [
+            pl.read_parquet(path, columns=list(columns), hive_partitioning=False)
+            for path in sorted(self._folder.glob("*/*.parquet"))
+        ]
+        empty = pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+        return pl.concat([empty, *frames]).unique(maintain_order=True)

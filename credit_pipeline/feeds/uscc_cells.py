@@ -8,17 +8,33 @@ Other types are in `cells`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 import polars as pl
 
-from credit_pipeline.feeds.cells import Parsed
-from credit_pipeline.feeds.codes import classify_uscc, is_uscc, lookalike_class, looks_like_personal_id
+from credit_pipeline.feeds.cells import Parsed, where
+from credit_pipeline.feeds.codes import (
+    classify_uscc,
+    is_personal_id,
+    is_uscc,
+    lookalike_class,
+    looks_like_personal_id,
+    masked_personal_id,
+)
 from credit_pipeline.feeds.text_cells import clean_code
 
-Register = Callable[[pl.Series], pl.DataFrame]
-"""Names, normalised by `name_key` → frame (uscc, name_key) of the register's codes that bear or bore such a
-name."""
+
+class Register(Protocol):
+    """What is known of registered enterprises."""
+
+    def __call__(self, names: pl.Series) -> pl.DataFrame:
+        """Names, normalised by `name_key` → frame (uscc, name_key) of the codes that bear or bore such a
+        name."""
+
+    def reg_nos(self, numbers: pl.Series) -> pl.Series:
+        """Which numbers are registration numbers of the register; null is none."""
+
+
 REPAIRABLE = ["uscc_characters", "uscc_check_digit"]
 
 
@@ -64,12 +80,22 @@ def confusable_repairs(codes: pl.Series, names: pl.Series, register: Register) -
     return frame.join(found, on="row", how="left", maintain_order="left")["uscc"]
 
 
+def masked_code(codes: pl.Series) -> pl.Series:
+    """Cleaned codes with hidden characters, each of which is written as `*` (sources write ●, ?, # or X)."""
+    stars = codes.str.replace_all(r"[?●•#]", "*")
+    crossed = codes.str.contains(r"^[0-9]{4,}X{3,}").fill_null(value=False)
+    return where(crossed, stars.str.replace_all("X", "*", literal=True), stars)
+
+
 def mask_code_values(values: pl.Series) -> pl.Series:
     """What a bad code may show in quarantine: identity numbers, also mistyped ones and 15-digit ones, are
     masked."""
     plain = clean_code(values, "uscc", hyphens=True)[0].str.to_uppercase()
-    person = (looks_like_personal_id(plain) & ~is_uscc(plain)) | (
-        plain.str.contains(r"^[1-8][0-9]{7}[01][0-9][0-3][0-9]{4}$").fill_null(value=False)
+    person = (
+        (looks_like_personal_id(plain) & ~is_uscc(plain))
+        | is_personal_id(plain)
+        | plain.str.contains(r"^[1-8][0-9]{7}[01][0-9][0-3][0-9]{4}$").fill_null(value=False)
+        | masked_personal_id(masked_code(plain))
     )
     masked = plain.str.slice(0, 6) + "********" + plain.str.slice(-4)
     return pl.select(pl.when(person).then(masked).otherwise(values)).to_series()

@@ -1,0 +1,16 @@
+{{
+    versions(
+        "absence_confirmations",
+        business_key=["confirmation_id"],
+        columns=[
+            "confirmation_id",
+            "feed",
+            "record_hash",
+            "missing_since",
+            "decided_by",
+            "decided_date",
+            "reason",
+        ],
+        event_date="decided_date",
+    )
+}}
