@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 ENTERPRISES ?= 20000
 SEED ?= 7
+ROWS ?= 1000000
 LANDING ?= landing
 LAKE ?= data_lake
 export DO_NOT_TRACK = 1
 export DAGSTER_DISABLE_TELEMETRY = 1
 
-.PHONY: run test ui check sample manifest format lock clean help
+.PHONY: run test ui check sample manifest format lock bench clean help
 help:
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -51,6 +52,10 @@ format: $(VENV)/installed  ## format Python and SQL
 lock: $(VENV)/installed  ## resolve requirements.lock anew (uv is only needed here)
 	@$(BIN)/python -m pip install --quiet uv && $(BIN)/uv pip compile pyproject.toml --extra dev --universal \
 	  --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q -o requirements.lock
+
+bench: $(VENV)/installed  ## speed of the intake against DuckDB alone, and of reading a compacted lake (ROWS=1000000)
+	@$(BIN)/python -m benchmarks.ingest --rows $(ROWS)
+	@$(BIN)/python -m benchmarks.compaction
 
 clean:  ## remove sample, lake, history and environment
 	rm -rf $(LANDING) $(LAKE) .dagster_home .keys $(VENV) dbt_project/target

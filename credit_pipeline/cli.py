@@ -6,20 +6,32 @@ Exit codes: 0 done, 1 failed, 2 bad usage or bad input. Progress goes to stderr,
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
-import time
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Console
 
+from credit_pipeline.commands.absences import app as absences_app
+from credit_pipeline.commands.lake import app as lake_app
+from credit_pipeline.commands.quarantine import app as quarantine_app
+from credit_pipeline.commands.review import app as review_app
+from credit_pipeline.commands.sample import app as sample_app
+from credit_pipeline.commands.shared import (
+    Json,
+    Lake,
+    Landing,
+    command_settings,
+    output_console,
+    parse_day,
+    show_progress,
+)
+from credit_pipeline.commands.sources import app as sources_app
 from credit_pipeline.errors import BadInput, CreditPipelineError
-from credit_pipeline.settings import PROJECT_ROOT, TIME_ZONE, Settings
+from credit_pipeline.settings import PROJECT_ROOT, TIME_ZONE
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,78 +40,12 @@ app = typer.Typer(
 )
 extract_app = typer.Typer(no_args_is_help=True, help="The units' encrypted extracts.")
 app.add_typer(extract_app, name="extract")
-
-Landing = Annotated[
-    Path | None, typer.Option(help="Folder with one subfolder of files per feed.", file_okay=False)
-]
-Lake = Annotated[Path | None, typer.Option(help="Folder of the lake, made when missing.", file_okay=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
-
-
-def _settings(landing: Path | None = None, lake: Path | None = None) -> Settings:
-    """Settings with the options on top; exported, so that Dagster's processes and dbt see the same."""
-    given = {"landing_dir": landing, "lake_dir": lake}
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-    for name in ("landing_dir", "lake_dir", "keys_dir", "policy_dir"):
-        os.environ[f"CREDIT_{name.upper()}"] = str(getattr(settings, name))
-    return settings
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise BadInput(
-            f"--as-of {text!r} is not a day; write it as YYYY-MM-DD, for example 2026-10-31"
-        ) from None
-
-
-def _console() -> Console:
-    """Stdout; into a file or pipe as wide as the widest table, so that nothing is cut."""
-    return Console() if sys.stdout.isatty() else Console(width=160)
-
-
-class _Progress(logging.Handler):
-    """Prints the pipeline's own log lines with the seconds since the start."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__(logging.INFO)
-        self.console = console
-        self.started = time.monotonic()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        elapsed = time.monotonic() - self.started
-        self.console.print(
-            f"[dim]{elapsed:6.1f} s[/dim]  {record.getMessage()}", highlight=False, soft_wrap=True
-        )
-
-
-def _progress() -> Console:
-    """Show progress on a copy of stderr: Dagster redirects the process's own while a step runs."""
-    console = Console(file=os.fdopen(os.dup(2), "w", encoding="utf-8", buffering=1))
-    logger = logging.getLogger("credit_pipeline")
-    logger.setLevel(logging.INFO)
-    logger.handlers = [_Progress(console)]
-    logger.propagate = False
-    return console
-
-
-@app.command()
-def sample(
-    out: Annotated[Path, typer.Option(help="Folder to write the feeds to.", file_okay=False)],
-    enterprises: Annotated[int, typer.Option(min=1, help="Number of enterprises.")] = 20_000,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
-    days: Annotated[int, typer.Option(min=1, help="Daily deliveries: the first holds all history.")] = 1,
-    dirt: Annotated[float, typer.Option(min=0, max=0.5, help="Share of dirty rows.")] = 0.02,
-) -> None:
-    """Write the feeds of a synthetic city, and DIR/as_of with the day they end at."""
-    from credit_pipeline.sample import generate
-
-    _progress()
-    log = logging.getLogger("credit_pipeline.sample")
-    summary = generate(out, enterprises=enterprises, seed=seed, days=days, dirt=dirt, progress=log.info)
-    rows = sum(summary.rows.values())
-    typer.echo(f"{rows:,} rows of {len(summary.rows)} feeds in {out}, up to {summary.as_of}")
+app.add_typer(absences_app, name="absences")
+app.add_typer(lake_app, name="lake")
+app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(review_app, name="review")
+app.add_typer(sources_app, name="sources")
+app.add_typer(sample_app, name="sample")
 
 
 @app.command()
@@ -115,15 +61,15 @@ def run(
     from credit_pipeline.daily_run import check_day, run_daily
     from credit_pipeline.summary import render
 
-    settings = _settings(landing, lake)
-    day = _day(as_of) if as_of else datetime.now(ZoneInfo(TIME_ZONE)).date()
+    settings = command_settings(landing, lake)
+    day = parse_day(as_of) if as_of else datetime.now(ZoneInfo(TIME_ZONE)).date()
     check_day(settings, day)
-    _progress()
+    show_progress()
     summary = run_daily(settings, day)
     if as_json:
         typer.echo(json.dumps(summary.to_json(), ensure_ascii=False))
     else:
-        render(settings, summary, _console())
+        render(settings, summary, output_console())
 
 
 @app.command()
@@ -131,12 +77,12 @@ def status(lake: Lake = None, as_json: Json = False) -> None:
     """Say what the lake holds: last day, feeds, grades, draws, extracts, audit log."""
     from credit_pipeline.summary import lake_status, render_status
 
-    settings = _settings(lake=lake)
+    settings = command_settings(lake=lake)
     found = lake_status(settings)
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
-        render_status(found, _console())
+        render_status(found, output_console())
 
 
 @app.command()
@@ -148,11 +94,11 @@ def explain(
     """Say why an enterprise has its grade, down to source file and row. Confidential output."""
     from credit_pipeline.audit.explain import explain_enterprise, render_explanation
 
-    explanation = explain_enterprise(_settings(lake=lake), uscc)
+    explanation = explain_enterprise(command_settings(lake=lake), uscc)
     if as_json:
         typer.echo(json.dumps(explanation, ensure_ascii=False, default=str))
     else:
-        render_explanation(explanation, _console())
+        render_explanation(explanation, output_console())
 
 
 @extract_app.command("list")
@@ -160,11 +106,11 @@ def extract_list(lake: Lake = None, as_json: Json = False) -> None:
     """List the current extract of every unit."""
     from credit_pipeline.extracts.catalogue import list_extracts, render_extracts
 
-    found = list_extracts(_settings(lake=lake))
+    found = list_extracts(command_settings(lake=lake))
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
-        render_extracts(found, _console())
+        render_extracts(found, output_console())
 
 
 @extract_app.command("open")
@@ -179,7 +125,7 @@ def extract_open(
     """Verify a unit's extract and look into it. Confidential output."""
     from credit_pipeline.extracts.catalogue import open_unit_extract
 
-    open_unit_extract(_settings(lake=lake), unit, sql=sql, show_key=show_key, console=_console())
+    open_unit_extract(command_settings(lake=lake), unit, sql=sql, show_key=show_key, console=output_console())
 
 
 @app.command()
@@ -191,8 +137,8 @@ def ui(
     """Start the Dagster UI with its daemon on 127.0.0.1; history survives a restart."""
     from credit_pipeline.daily_run import dagster_home, forget_dead_runs, prepare
 
-    settings = _settings(landing, lake)
-    _progress()
+    settings = command_settings(landing, lake)
+    show_progress()
     prepare(settings)
     dagster_home()
     forget_dead_runs(settings)
@@ -207,7 +153,7 @@ def manifest() -> None:
     """Parse the dbt project, so that Dagster can load it (done by `make` and by `run` when it is stale)."""
     from credit_pipeline.transform.dbt import prepare_manifest
 
-    typer.echo(f"parsed: {prepare_manifest(_settings())}")
+    typer.echo(f"parsed: {prepare_manifest(command_settings())}")
 
 
 def main() -> None:

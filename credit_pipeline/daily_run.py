@@ -99,6 +99,8 @@ def check_day(settings: Settings, as_of_date: date) -> None:
         raise BadInput(f"--as-of {as_of_date} lies in the future; today is {today} in {TIME_ZONE}")
     if as_of_date.isoformat() < FIRST_DAY:
         raise BadInput(f"--as-of {as_of_date} is before {FIRST_DAY}, the first day that can be graded")
+    if settings.sources_file.exists():
+        return  # feeds may come from databases and APIs alone
     if not settings.landing_dir.is_dir():
         raise BadInput(
             f"there is no landing folder {settings.landing_dir}; remedy: --landing DIR with DIR/<feed>/ files"
@@ -142,6 +144,7 @@ def run_daily(settings: Settings, as_of_date: date) -> RunSummary:
             f"the daily job failed (run {result.run_id}):\n" + "\n".join(_failures(result)) + "\n"
             "remedy: mend what it names and run the same command again; what was finished is kept"
         )
+    _tell_about_feeds(settings, as_of_date, result)
     feeds = {
         event.asset_key.path[1]: {
             name: int(event.materialization.metadata[name].value)  # type: ignore[arg-type]
@@ -151,6 +154,18 @@ def run_daily(settings: Settings, as_of_date: date) -> RunSummary:
         if event.asset_key and event.asset_key.path[0] == "raw"
     }
     return summarize(settings, as_of_date, result.run_id, {name: feeds[name] for name in feed_names()})
+
+
+def _tell_about_feeds(settings: Settings, as_of_date: date, result: dg.ExecuteInProcessResult) -> None:
+    """The alert of a run started here: the sensor that does it in the UI may not be on."""
+    from credit_pipeline.audit.alerts import alert_feeds
+    from credit_pipeline.audit.sensors import check_findings
+
+    findings = check_findings(result.get_asset_check_evaluations())
+    try:
+        alert_feeds(settings, run_id=result.run_id, as_of_date=as_of_date.isoformat(), findings=findings)
+    except CreditPipelineError as error:
+        log.warning("%s", error)
 
 
 @contextmanager

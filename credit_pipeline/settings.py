@@ -6,6 +6,7 @@ reads the environment. Secrets are `SecretStr`, so that neither a log nor an err
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from pathlib import Path
 
@@ -34,18 +35,27 @@ class Settings(BaseSettings):
         PROJECT_ROOT / ".keys", description="Signing, party and extract keys; never inside the lake."
     )
     policy_dir: Path = Field(POLICY_DIR, description="Policy seeds as CSV.")
+    sources_file: Path = Field(
+        PROJECT_ROOT / "sources.yaml",
+        description="Databases and APIs that feeds come from; absent: files only.",
+    )
+    secrets_file: Path | None = Field(
+        None, description="YAML of the sources' secrets, 0600; CREDIT_SECRET_<NAME> in the environment wins."
+    )
     memory_limit: str = Field("8GB", description="DuckDB memory limit per process.")
     threads: int = Field(2, ge=1, description="DuckDB threads.")
-    alert_webhook_url: SecretStr | None = Field(None, description="Receives a JSON POST when a run fails.")
+    alert_webhook_url: SecretStr | None = Field(
+        None, description="Receives a JSON POST when a run fails or a feed needs somebody."
+    )
     lock_timeout_s: int = Field(
         7200, ge=0, description="How long a run waits for another run on the same lake."
     )
 
-    @field_validator("landing_dir", "lake_dir", "keys_dir", "policy_dir")
+    @field_validator("landing_dir", "lake_dir", "keys_dir", "policy_dir", "sources_file", "secrets_file")
     @classmethod
-    def _absolute(cls, path: Path) -> Path:
+    def _absolute(cls, path: Path | None) -> Path | None:
         """Dagster's processes and dbt work in other folders than the command: a relative path would mean another place."""
-        return path.expanduser().absolute()
+        return None if path is None else path.expanduser().absolute()
 
     @property
     def raw_dir(self) -> Path:
@@ -58,6 +68,10 @@ class Settings(BaseSettings):
     @property
     def repairs_dir(self) -> Path:
         return self.lake_dir / "repairs"
+
+    @property
+    def duplicates_dir(self) -> Path:
+        return self.lake_dir / "duplicates"
 
     @property
     def ledger_dir(self) -> Path:
@@ -84,6 +98,11 @@ class Settings(BaseSettings):
         return self.audit_dir / "log.jsonl"
 
     @property
+    def source_states_dir(self) -> Path:
+        """Where each database or API was last read to."""
+        return self.lake_dir / "sources"
+
+    @property
     def warehouse_path(self) -> Path:
         return self.lake_dir / "warehouse.duckdb"
 
@@ -95,3 +114,9 @@ class Settings(BaseSettings):
     def replay_path(self, as_of_date: date) -> Path:
         """Warehouse of a past day that is run again: what is current stays untouched."""
         return self.lake_dir / "replays" / f"{as_of_date.isoformat()}.duckdb"
+
+
+def secret_variable(name: str) -> SecretStr | None:
+    """The secret of that name from the environment variable `CREDIT_SECRET_<NAME>`; None when it is not set."""
+    value = os.environ.get(f"CREDIT_SECRET_{name}")
+    return SecretStr(value) if value else None

@@ -41,6 +41,8 @@ class RunSummary:
     units: list[tuple[str, str, int, int, int]] = field(default_factory=list)
     """unit_id, unit name, enterprises in frame, quota, drawn."""
     is_replay: bool = False
+    attention: Mapping[str, int] = field(default_factory=dict)
+    """What waits for somebody, see `attention_counts`."""
 
     def to_json(self) -> dict[str, Any]:
         """The object that `run --json` prints; its keys are a promise to others."""
@@ -54,6 +56,41 @@ class RunSummary:
             "draws": self.draws,
             "extracts": self.extracts,
         }
+
+
+def attention_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Refused rows that nobody has corrected, parties nobody has identified, records missing from full deliveries
+    that nobody has decided on, and feeds that did not come within their agreed interval; empty for a warehouse that was
+    built before there was a quality report."""
+    known = (
+        "select count(*) from duckdb_tables() where schema_name = 'quality' and table_name = 'feed_overview'"
+    )
+    if not _count(connection, known):
+        return {}
+    return {
+        "open_quarantine_rows": _count(
+            connection, "select count(*) from quality.quarantined_rows where status = 'open'"
+        ),
+        "parties_in_review": _count(
+            connection, "select count(distinct party_key) from quality.identity_review"
+        ),
+        "missing_records": _count(
+            connection, "select count(*) from quality.silent_deletions where status = 'open'"
+        ),
+        "stale_feeds": _count(connection, "select count(*) from quality.feed_overview where is_stale"),
+    }
+
+
+def attention_line(counts: Mapping[str, int]) -> str:
+    """The same in words, with the command that helps."""
+    if not counts:
+        return "What waits for somebody is known after the next run."
+    return (
+        f"Waiting for somebody: {counts['open_quarantine_rows']:,} refused rows (credit-pipeline quarantine), "
+        f"{counts['parties_in_review']:,} parties in review (credit-pipeline review), "
+        f"{counts['missing_records']:,} missing records (credit-pipeline absences), "
+        f"{counts['stale_feeds']:,} stale feeds"
+    )
 
 
 def _count(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
@@ -88,6 +125,7 @@ def summarize(
             """
         ).fetchall()
         enterprises = _count(connection, "select count(*) from grading.enterprise_grades")
+        attention = attention_counts(connection)
     return RunSummary(
         as_of=as_of_date.isoformat(),
         run_id=run_id,
@@ -99,6 +137,7 @@ def summarize(
         extracts=len(list_extracts(settings)),
         units=[(str(unit[0]), str(unit[1]), int(unit[2]), int(unit[3]), int(unit[4])) for unit in units],
         is_replay=target.is_replay,
+        attention=attention,
     )
 
 
@@ -164,13 +203,14 @@ def render(settings: Settings, summary: RunSummary, console: Console) -> None:
     if model is not None:
         console.print(f"Model: {model.kind} {model.digest[:16]} since {model.valid_from} ({model.reason})")
     console.print(f"Audit log: {size} records, head {head[:16]}…")
+    console.print(attention_line(summary.attention), highlight=False)
     if summary.is_replay:
         console.print(
             "A past day was computed again: nothing current was changed, drawn or published.", style="yellow"
         )
     console.print(
         "\nWhere to look next:\n"
-        f"  quarantined rows    {settings.quarantine_dir}\n"
+        "  refused rows        credit-pipeline quarantine list\n"
         "  the units' extracts credit-pipeline extract list\n"
         "  one enterprise      credit-pipeline explain USCC\n"
         "  lineage and checks  make ui",
@@ -193,7 +233,7 @@ def lake_status(settings: Settings) -> dict[str, Any]:
                 for key in ("read", "accepted", "quarantined", "duplicates")
             },
             "last_ingest_date": last,
-            "is_stale": age is not None and age > feed.cadence_days,
+            "is_stale": not feed.is_decision and age is not None and age > feed.cadence_days,
         }
     size, head = AuditLog(settings.audit_log_path).head()
     status: dict[str, Any] = {
@@ -211,6 +251,7 @@ def lake_status(settings: Settings) -> dict[str, Any]:
             "grades": dict(summary.grades),
             "quotas": summary.quotas,
             "draws": summary.draws,
+            "attention": dict(summary.attention),
             "model": {"kind": model.kind, "digest": model.digest, "valid_from": model.valid_from}
             if model
             else None,
@@ -237,5 +278,6 @@ def render_status(status: Mapping[str, Any], console: Console) -> None:
         shares = ", ".join(f"{grade} {count:,}" for grade, count in status["grades"].items())
         console.print(f"{status['enterprises']:,} enterprises graded: {shares}")
         console.print(f"quota {status['quotas']:,}, drawn {status['draws']:,}, extracts {status['extracts']}")
+        console.print(attention_line(status["attention"]), highlight=False)
         console.print(f"model: {json.dumps(status['model'])}", highlight=False)
     console.print(f"audit log: {status['audit']['records']} records, head {status['audit']['head'][:16]}…")

@@ -73,25 +73,40 @@ def connect(
         connection.close()
 
 
+def extension_path(name: str) -> Path:
+    """A DuckDB extension from its PyPI wheel `duckdb-extension-<name>`, so that nothing is downloaded at run time.
+
+    Raises:
+        CreditPipelineError: the wheel is missing or of another version than DuckDB.
+    """
+    spec = find_spec(f"duckdb_extension_{name}")
+    if spec is not None and spec.origin is not None:
+        extensions = Path(spec.origin).parent / "extensions"
+        path = extensions / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
+        if path.exists():
+            return path
+    raise CreditPipelineError(
+        f"no {name} extension for DuckDB {duckdb.__version__}; remedy: install the versions of requirements.lock"
+    )
+
+
+def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Load an extension into a connection."""
+    connection.execute(f"load '{extension_path(name)}'")
+
+
 def httpfs_path() -> Path:
     """The crypto module that encrypted spill and encrypted databases are written with, from its PyPI wheel.
 
     Without it a query that spills fails ("read-only crypto module"). Reading an encrypted file works without it, so a
     unit needs plain `duckdb` only.
     """
-    extensions = Path(find_spec("duckdb_extension_httpfs").origin).parent / "extensions"  # type: ignore[union-attr, arg-type]
-    path = extensions / f"v{duckdb.__version__}" / "httpfs.duckdb_extension"
-    if not path.exists():
-        raise CreditPipelineError(
-            f"no httpfs extension for DuckDB {duckdb.__version__} in {extensions}; "
-            "remedy: install the versions of requirements.lock"
-        )
-    return path
+    return extension_path("httpfs")
 
 
 def load_httpfs(connection: duckdb.DuckDBPyConnection) -> None:
     """Load that module into a connection."""
-    connection.execute(f"load '{httpfs_path()}'")
+    load_extension(connection, "httpfs")
 
 
 def wait_until_free(settings: Settings, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What all tiers share. Tiers by cost: unit (no Dagster run), defs (the graph loads), integration (whole runs), browser."""
+"""What all tiers share. Tiers by cost: unit (no Dagster run), fuzz (broken files), defs (the graph loads), integration (whole runs), browser."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
 
-TIERS = {"unit", "defs", "integration", "browser"}
+TIERS = {"unit", "fuzz", "defs", "integration", "browser"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Cheap tiers first, and no test that builds a whole city in a cheap tier."""
-    order = {"unit": 0, "defs": 1, "integration": 2, "browser": 3}
+    order = {"unit": 0, "fuzz": 1, "defs": 2, "integration": 3, "browser": 4}
 
     def tier(item: pytest.Item) -> str:
         parts = Path(str(item.path)).relative_to(Path(__file__).parent).parts

@@ -1,4 +1,5 @@
-"""What is told to whom when something fails. Never an enterprise, a grade or a secret: ids and step names only."""
+"""What is told to whom when something fails or is missing. Never an enterprise, a grade or a secret: ids, counts,
+names of steps and feeds only."""
 
 from __future__ import annotations
 
@@ -6,15 +7,44 @@ import json
 import logging
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from credit_pipeline.audit.log import AuditLog
 from credit_pipeline.errors import CreditPipelineError
 from credit_pipeline.settings import Settings
+from credit_pipeline.warehouse import current_as_of_date
 
 log = logging.getLogger(__name__)
 
 TIMEOUT_S = 10
+FEEDS_ALERT = "feeds_need_attention"
+_TOPICS = {
+    "arrived_in_time": "stale_feeds",
+    "no_file_refused": "refused_files",
+    "sources_reached": "failed_sources",
+    "nothing_vanished": "vanishing_feeds",
+}
+"""Check of the daily run → what the message calls it."""
+_REMEDIES = {
+    "stale_feeds": "ask the owner of the feed for its delivery",
+    "refused_files": "see the file's problem in the UI, mend it and put it into landing again",
+    "failed_sources": "see the check sources_reached of the feed in the UI",
+    "vanishing_feeds": "credit-pipeline absences list; nothing ends until it is confirmed",
+    "other_checks": "see the check in the UI",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A check of a run that did not pass."""
+
+    check: str
+    asset: str
+    """Key of the asset, its parts joined by /."""
+    feeds: tuple[str, ...] = ()
+    """The feeds it names; without any, the feed is the asset's."""
 
 
 def alert_run_failed(
@@ -38,6 +68,66 @@ def alert_run_failed(
     )
     if settings.alert_webhook_url is None:
         log.info("run %s of %s failed; no webhook is configured", run_id, job)
+        return
+    _post(settings, message)
+
+
+def alert_feeds(settings: Settings, *, run_id: str, as_of_date: str, findings: Sequence[Finding]) -> bool:
+    """Tell the webhook which feeds need somebody after a daily run, and record it: once per day and change.
+
+    Of a replay of a past day nothing is told.
+
+    Returns:
+        Whether there was something to tell that had not been told.
+
+    Raises:
+        CreditPipelineError: the webhook did not take the message; it is tried again after the next run.
+    """
+    topics: dict[str, list[str]] = {}
+    for finding in findings:
+        topic = _TOPICS.get(finding.check, "other_checks")
+        own = (
+            [finding.asset.split("/")[-1]]
+            if topic != "other_checks"
+            else [f"{finding.asset}:{finding.check}"]
+        )
+        topics.setdefault(topic, []).extend(finding.feeds or own)
+    current = current_as_of_date(settings)
+    if not topics or (current is not None and as_of_date < current.isoformat()):
+        return False
+    found = {topic: sorted(set(names)) for topic, names in sorted(topics.items())}
+    audit = AuditLog(settings.audit_log_path)
+    last = None
+    for record in audit.records(FEEDS_ALERT):
+        if record.details["as_of_date"] == as_of_date:
+            last = record.details
+    if last is not None and last["findings"] == found and last["is_delivered"]:
+        return False
+    problem: CreditPipelineError | None = None
+    if settings.alert_webhook_url is not None:
+        message = {
+            "event": FEEDS_ALERT,
+            "run_id": run_id,
+            "as_of_date": as_of_date,
+            "count": sum(len(names) for names in found.values()),
+            **found,
+            "what_to_do": {topic: _REMEDIES[topic] for topic in found},
+        }
+        try:
+            _post(settings, message)
+        except CreditPipelineError as error:
+            problem = error
+    audit.append(
+        FEEDS_ALERT, "audit", run_id, as_of_date=as_of_date, findings=found, is_delivered=problem is None
+    )
+    if problem is not None:
+        raise problem
+    return True
+
+
+def _post(settings: Settings, message: dict[str, Any]) -> None:
+    """Post a message to the webhook."""
+    if settings.alert_webhook_url is None:
         return
     url = settings.alert_webhook_url.get_secret_value()
     if not url.startswith(("http://", "https://")):

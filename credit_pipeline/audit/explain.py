@@ -13,6 +13,7 @@ from rich.table import Table
 
 from credit_pipeline.errors import BadInput
 from credit_pipeline.feeds.catalogue import load_catalogue
+from credit_pipeline.feeds.lake_schema import has_uscc_sent
 from credit_pipeline.settings import Settings
 from credit_pipeline.warehouse import connect
 
@@ -105,13 +106,30 @@ def _records(connection: duckdb.DuckDBPyConnection, feed: str, uscc: str) -> lis
     shown = [
         column.name
         for column in columns.stored_columns
-        if column.classification != "personal" and column.type != "text"
+        if column.classification != "personal" and column.type != "text" and column.name != "quarantine_id"
     ]
-    names = ", ".join(f'"{name}"' for name in shown)
+    names = ", ".join(f's."{name}"' for name in shown)
+    places = "s.known_from, s.source_file, s.source_sheet, s.source_row"
+    order = "order by s.known_from desc, s.source_file, s.source_row"
+    if not has_uscc_sent(columns):
+        return _rows(
+            connection,
+            f"select {names}, {places} from staging.stg_{feed} as s where s.uscc = ? and s.known_to is null {order}",
+            uscc,
+        )
     return _rows(
         connection,
-        f"select {names}, known_from, source_file, source_sheet, source_row from staging.stg_{feed} "
-        "where uscc = ? and known_to is null order by known_from desc, source_file, source_row",
+        f"""
+        select {names}, {places}, s.identity_rung, u.sent
+        from staging.stg_{feed} as s
+        left join (
+            select source_file, coalesce(source_sheet, '') as sheet, source_row, row_hash,
+                max(concat_ws(' ', party_name, uscc_sent, reg_no, org_code, tax_no)) as sent
+            from staging.unidentified_rows where feed = '{feed}' group by all
+        ) as u on u.source_file = s.source_file and u.sheet = coalesce(s.source_sheet, '')
+            and u.source_row = s.source_row and u.row_hash = s.row_hash and s.identity_rung <> 'uscc'
+        where s.uscc = ? and s.known_to is null {order}
+        """,
         uscc,
     )
 
@@ -153,8 +171,19 @@ def render_explanation(found: dict[str, Any], console: Console) -> None:
                 f"{name} {value}"
                 for name, value in record.items()
                 if value is not None
-                and name not in ("uscc", "source_file", "source_sheet", "source_row", "known_from")
+                and name
+                not in (
+                    "uscc",
+                    "source_file",
+                    "source_sheet",
+                    "source_row",
+                    "known_from",
+                    "identity_rung",
+                    "sent",
+                )
             )
+            if record.get("identity_rung", "uscc") != "uscc":
+                facts += f"; identified by {record['identity_rung']} (sent: {record['sent']})"
             console.print(
                 f"  {record['source_file']} row {record['source_row']}: {facts}",
                 highlight=False,

@@ -1,8 +1,12 @@
-"""Alerts: a failed run is written to the audit log and posted to a webhook when one is configured."""
+"""Alerts: a failed run, and feeds that need somebody after a good one, are written to the audit log and posted to a
+webhook when one is configured."""
+
+from collections.abc import Iterable
 
 import dagster as dg
 
-from credit_pipeline.audit.alerts import alert_run_failed
+from credit_pipeline.audit.alerts import Finding, alert_feeds, alert_run_failed
+from credit_pipeline.feeds.jobs import daily
 from credit_pipeline.settings import Settings
 
 
@@ -20,3 +24,35 @@ def run_failed(context: dg.RunFailureSensorContext) -> None:
         partition=run.tags.get("dagster/partition"),
         failed_steps=steps,
     )
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    monitored_jobs=[daily],
+    description="After a daily run: feeds that stopped, files refused, sources that failed, records that vanished, as "
+    "its checks found them; once per day and change to CREDIT_ALERT_WEBHOOK_URL and the audit log.",
+)
+def feeds_need_attention(context: dg.RunStatusSensorContext) -> None:
+    run = context.dagster_run
+    records = context.instance.get_records_for_run(
+        run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    ).records
+    events = [record.event_log_entry.dagster_event for record in records]
+    alert_feeds(
+        Settings(),
+        run_id=run.run_id,
+        as_of_date=run.tags.get("dagster/partition", ""),
+        findings=check_findings(event.asset_check_evaluation_data for event in events if event is not None),
+    )
+
+
+def check_findings(evaluations: Iterable[dg.AssetCheckEvaluation]) -> list[Finding]:
+    """The evaluations that did not pass, with the feeds that their metadata name."""
+    found = []
+    for evaluation in evaluations:
+        if evaluation.passed:
+            continue
+        named = evaluation.metadata.get("feeds")
+        feeds = tuple(str(named.value).split(", ")) if named is not None else ()
+        found.append(Finding(evaluation.check_name, evaluation.asset_key.to_user_string(), feeds))
+    return found

@@ -1,4 +1,4 @@
-"""Dagster assets `raw/<feed>`: one per feed of the catalogue, made by one factory."""
+"""Dagster assets `raw/<feed>`, one per feed of the catalogue, and `lake/*`: what else their ingest leaves behind."""
 
 import logging
 from datetime import timedelta
@@ -6,8 +6,10 @@ from datetime import timedelta
 import dagster as dg
 
 from credit_pipeline.feeds.catalogue import Feed, load_catalogue
-from credit_pipeline.feeds.checks import check_raw, raw_check_specs
+from credit_pipeline.feeds.checks import check_raw, check_sources, raw_check_specs
 from credit_pipeline.feeds.ingest import ingest_feed
+from credit_pipeline.feeds.ledger import read_ledger
+from credit_pipeline.feeds.sources import collect
 from credit_pipeline.orchestration import Pipeline, as_of_date, daily_asset
 
 log = logging.getLogger(__name__)
@@ -35,10 +37,13 @@ def _raw_asset(feed: Feed) -> dg.AssetsDefinition:
                 ]
             ),
         },
-        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=feed.cadence_days)),
+        freshness_policy=None
+        if feed.is_decision
+        else dg.FreshnessPolicy.time_window(fail_window=timedelta(days=feed.cadence_days)),
         check_specs=raw_check_specs(feed),
     )
     def raw(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
+        collected = collect(feed, pipeline.settings, as_of_date(context), log.info, context.run.run_id)
         report = ingest_feed(feed, pipeline.settings, as_of_date(context), log.debug)
         log.info(
             "%s: %d files, read %d, accepted %d, quarantined %d, duplicates %d",
@@ -70,11 +75,50 @@ def _raw_asset(feed: Feed) -> dg.AssetsDefinition:
                 "files": len(report.files),
                 "dagster/row_count": report.rows_in_lake,
                 "files_report": dg.MetadataValue.md(report.to_markdown()),
+                "fetched": collected.rows,
+                "sources": dg.MetadataValue.md(collected.to_markdown()),
             },
-            check_results=check_raw(pipeline.settings, feed, as_of_date(context)),
+            check_results=[
+                *check_raw(pipeline.settings, feed, as_of_date(context)),
+                check_sources(feed, collected, as_of_date(context)),
+            ],
         )
 
     return raw
 
 
 raw_assets = [_raw_asset(feed) for feed in load_catalogue().values()]
+
+
+def _lake_asset(name: str, english: str, chinese_label: str, count: str) -> dg.AssetsDefinition:
+    """What else the ingest of all feeds leaves in the lake; the models of the quality report read it."""
+
+    @daily_asset(
+        "lake",
+        name,
+        english,
+        chinese_label,
+        deps=[["raw", feed] for feed in load_catalogue()],
+        kinds={"json" if name == "ledger" else "parquet"},
+    )
+    def lake(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
+        entries = [entry for feed in load_catalogue() for entry in read_ledger(pipeline.settings, feed)]
+        rows = sum(int(entry[count]) for entry in entries) if count else len(entries)
+        return dg.MaterializeResult(metadata={"dagster/row_count": rows, "files": len(entries)})
+
+    return lake
+
+
+lake_assets = [
+    _lake_asset(
+        "quarantine",
+        "Refused rows of all feeds: rule, value, remedy, the row as sent.",
+        "隔离行",
+        "quarantined",
+    ),
+    _lake_asset(
+        "repairs", "Repaired cells of accepted rows: what was sent, what is stored.", "修复单元格", "repaired"
+    ),
+    _lake_asset("duplicates", "Rows that repeat the latest version of their fact.", "重复行", "duplicates"),
+    _lake_asset("ledger", "One entry per file ever ingested: counts, problems, outputs.", "接收台账", ""),
+]

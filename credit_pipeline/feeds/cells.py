@@ -62,21 +62,25 @@ def where(condition: pl.Series, then: pl.Series | str, otherwise: pl.Series | No
 
 def is_null_word(text: pl.Series, column_type: str) -> pl.Series:
     """Which trimmed texts stand for nothing in a column of that type; 0 does for dates and codes."""
-    short = text.str.len_bytes() <= 12
-    if not short.any():
-        return none_of(len(text))
-    words = [*NULL_WORDS, *(["0"] if column_type in _ZERO_IS_NULL else [])]
-    folded = where(short, text).str.normalize("NFKC").str.to_lowercase()
-    return folded.is_in(words).fill_null(value=False)
+    zero = column_type in _ZERO_IS_NULL
+    flags = (text == "0").fill_null(value=False) if zero else none_of(len(text))
+    # No word holds a digit, so most cells of numbers, codes and dates need not be folded.
+    rows = ((text.str.len_bytes() <= 12) & ~text.str.contains("[0-9]")).fill_null(value=False).arg_true()
+    if len(rows):
+        folded = text.gather(rows).str.normalize("NFKC").str.to_lowercase()
+        hits = rows.filter(folded.is_in([*NULL_WORDS, *(["0"] if zero else [])]))
+        flags = flags.scatter(hits, True)
+    return flags
 
 
 def without_nulls(text: pl.Series, column_type: str) -> tuple[pl.Series, pl.Series]:
     """Texts with null words and emptiness made null, and which were null words."""
     words = is_null_word(text, column_type)
-    return where(~words & (text != ""), text), words
+    kept = ~words & (text != "")
+    return text if kept.all() else where(kept, text), words
 
 
 def half_width(text: pl.Series) -> pl.Series:
-    """NFKC of a column, if anything in it is not ASCII."""
-    other = (text.str.len_bytes() != text.str.len_chars()).fill_null(value=False)
-    return text.str.normalize("NFKC") if other.any() else text
+    """NFKC of the texts that are not ASCII."""
+    other = (text.str.len_bytes() != text.str.len_chars()).fill_null(value=False).arg_true()
+    return text.clone().scatter(other, text.gather(other).str.normalize("NFKC")) if len(other) else text

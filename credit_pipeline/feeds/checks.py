@@ -8,6 +8,7 @@ import dagster as dg
 
 from credit_pipeline.feeds.catalogue import Feed
 from credit_pipeline.feeds.ledger import read_ledger, reconcile
+from credit_pipeline.feeds.sources import Collected
 from credit_pipeline.settings import Settings
 
 
@@ -29,7 +30,14 @@ def raw_check_specs(feed: Feed) -> list[dg.AssetCheckSpec]:
         dg.AssetCheckSpec(
             "arrived_in_time",
             asset=key,
-            description=f"A file arrived within the agreed {feed.cadence_days} days; otherwise ask {feed.owner} for it.",
+            description="Decisions of the office come when there are any."
+            if feed.is_decision
+            else f"A file arrived within the agreed {feed.cadence_days} days; otherwise ask {feed.owner} for it.",
+        ),
+        dg.AssetCheckSpec(
+            "sources_reached",
+            asset=key,
+            description="Every database and API of the feed could be read; the others say what to do. The day goes on.",
         ),
     ]
 
@@ -62,22 +70,37 @@ def check_raw(settings: Settings, feed: Feed, as_of_date: date) -> list[dg.Asset
             passed=not refused,
             severity=dg.AssetCheckSeverity.WARN,
             metadata={
+                "count": len(refused),
                 "refused": _bullets(
                     [
                         f"`{entry['file']}`: {entry['problem']['message']} {entry['problem']['remedy']}"
                         for entry in refused
                     ]
-                )
+                ),
             },
         ),
         dg.AssetCheckResult(
             asset_key=key,
             check_name="arrived_in_time",
-            passed=age is not None and age <= feed.cadence_days,
+            passed=feed.is_decision or (age is not None and age <= feed.cadence_days),
             severity=dg.AssetCheckSeverity.WARN,
             metadata={"last_arrival": last or "never", "agreed_days": feed.cadence_days},
         ),
     ]
+
+
+def check_sources(feed: Feed, collected: Collected, as_of_date: date) -> dg.AssetCheckResult:
+    """Name the sources that failed; an error once one has failed for longer than the feed's agreed interval."""
+    overdue = any(report.is_overdue(as_of_date, feed.cadence_days) for report in collected.sources)
+    lines = [f"`{report.source}`: {report.problem}" for report in collected.failed]
+    lines += [f"`{report.source}`: {note}" for report in collected.sources for note in report.notes]
+    return dg.AssetCheckResult(
+        asset_key=dg.AssetKey(["raw", feed.name]),
+        check_name="sources_reached",
+        passed=not collected.failed and not any(report.has_lost_columns for report in collected.sources),
+        severity=dg.AssetCheckSeverity.ERROR if overdue else dg.AssetCheckSeverity.WARN,
+        metadata={"sources": _bullets(lines)},
+    )
 
 
 def _bullets(lines: list[str]) -> dg.MarkdownMetadataValue:

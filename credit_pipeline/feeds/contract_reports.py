@@ -33,6 +33,14 @@ def rows_flagged(rows: pl.Series, length: int) -> pl.Series:
     return none_of(length).scatter(rows, True)
 
 
+_REFUSALS = {
+    "row_number": pl.Int64,
+    **dict.fromkeys(
+        ["column", "rule", "value", "remedy", "label", "row_text", "record_key", "unit"], pl.String
+    ),
+}
+
+
 def refused_rows(
     feed: Feed,
     code_columns: list[str],
@@ -48,6 +56,8 @@ def refused_rows(
         stored: the batch as typed values.
         refused: places of the refused rows, sorted.
     """
+    if refused.is_empty():
+        return pl.DataFrame(schema=_REFUSALS)
     value = mask(violations["value"], mobiles=True)
     of_code = violations["column"].is_in(code_columns).arg_true()
     if len(of_code):

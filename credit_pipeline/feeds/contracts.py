@@ -41,6 +41,7 @@ from credit_pipeline.feeds.uscc_cells import (
 
 READING_THREADS = 2
 """Columns read at once; polars runs outside the interpreter lock, and string work is not split over cores."""
+_FEW_ROWS = 2_000
 _SAMPLE_ROWS = 10_000
 _FEW_VALUES = frozenset({"date", "region", "category", "categories", "boolean"})
 """Types whose texts repeat in a large batch, whatever a sample says: 20 years are 7,300 days."""
@@ -141,7 +142,9 @@ class Contract:
 
         present = [column for column in self.feed.stored_columns if column.name in frame.columns]
         with ThreadPoolExecutor(READING_THREADS) as pool:
-            readings = {name: (parsed, repairs) for name, parsed, repairs in pool.map(read, present)}
+            # For few rows starting the threads costs more than reading.
+            found = map(read, present) if frame.height < _FEW_ROWS else pool.map(read, present)
+            readings = {name: (parsed, repairs) for name, parsed, repairs in found}
         typed: dict[str, pl.Series] = {}
         currencies: dict[str, pl.Series] = {}
         for column in self.feed.stored_columns:

@@ -32,7 +32,7 @@ class Line:
     """Bytes."""
 
 
-def guess_codec(data: bytes) -> str | None:
+def guess_codec(data: bytes | memoryview) -> str | None:
     """`utf-8` or `gb18030` by the share of high bytes that form UTF-8 sequences; None while all is ASCII.
 
     Chinese text in GB18030 reaches at most about 0.3 (its second bytes rarely look like continuations),
@@ -41,7 +41,7 @@ def guess_codec(data: bytes) -> str | None:
     first = _HIGH.search(data)
     if first is None:
         return None
-    sample = data[first.start() : first.start() + _SAMPLE]
+    sample = bytes(data[first.start() : first.start() + _SAMPLE])
     high = len(sample) - len(sample.translate(None, bytes(range(128, 256))))
     valid = sample.decode("utf-8", "ignore").encode("utf-8")
     valid_high = len(valid) - len(valid.translate(None, bytes(range(128, 256))))

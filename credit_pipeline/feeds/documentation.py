@@ -28,11 +28,19 @@ def _section(feed: Feed) -> str:
     lines = [
         f"\n## {feed.name} {feed.label}\n",
         f"{feed.description} Delivered every {feed.cadence_days} days at least, as {feed.update_pattern}; "
-        f"a later row with the same {key} supersedes the earlier.\n",
+        f"a later row with the same {key} supersedes the earlier." + _rules(feed) + "\n",
         "| column | label | type | must | headers of sources | notes |",
         "|---|---|---|---|---|---|",
     ]
     return "\n".join([*lines, *(_row(column) for column in feed.columns)]) + "\n"
+
+
+def _rules(feed: Feed) -> str:
+    """What holds between columns, and which of them name the sender."""
+    labels = {column.name: column.label for column in feed.columns}
+    order = ", ".join(f"{labels[later]} ≥ {labels[earlier]}" for later, earlier in feed.date_order)
+    senders = ", else ".join(f"`{name}`" for name in feed.unit_columns)
+    return (f" Dates in order: {order}." if order else "") + (f" Sent by: {senders}." if senders else "")
 
 
 def _row(column: Column) -> str:

@@ -1,5 +1,4 @@
-"""Finds out which column of the catalogue each header of a source means, and where the header of a table
-stands.
+"""Finds out which column of the catalogue each header of a source means, and says what is missing.
 
 Labels are compared half-width, without spaces, signs of obligation and case; `A（B）` may match by A or by
 B. What happens with the cells below is `reading`'s business.
@@ -7,13 +6,21 @@ B. What happens with the cells below is `reading`'s business.
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 
-from credit_pipeline.feeds.catalogue import MONEY_UNITS, Feed, get_feed, load_catalogue
+from credit_pipeline.feeds.catalogue import (
+    MONEY_UNITS,
+    QUARANTINE_ID,
+    SERVICE_HEADERS,
+    Feed,
+    get_feed,
+    load_catalogue,
+)
 from credit_pipeline.feeds.numbers import unit_of_words
 from credit_pipeline.feeds.personal import mask_text
 
@@ -24,12 +31,17 @@ _MAX_HEADER = 100
 SEARCHED_ROWS = 30
 """A header stands within the first rows; titles and remarks above it are rarely more than five."""
 _PERSONAL_HEADER = re.compile(
-    r"身份证|证件号|手机|电话|邮箱|家庭住址|银行卡|银行账[号户]|idcard|id_card|sfzh|phone|mobile|e-?mail",
+    r"身份证|证件号|手机|电话|邮箱|家庭住址|银行卡|银行账[号户]|idcard|id_card|sfzh|phone|mobile|e-?mail|微信|qq号"
+    r"|(?<!被)(?:投诉|举报|诉求|来电|来信|反映|申诉|来访|信访|求助|爆料|检举)(?:人|者)(?!数|次|均)"
+    r"|来电号码|联系(?:人|方式|地址)|complainant|reporter_|caller",
     re.IGNORECASE,
 )
-_FOOTER = re.compile(
-    r"(填报|填表|制表|审核|复核|经办|负责|联系)(人|单位|部门|日期|时间|电话)?[::]|(合计|总计|小计|共计)|(注|说明|备注|表格说明|填表说明|填报说明)[::]"
+_COMPLAINANT_HEADER = re.compile(
+    r"姓名|名字|称呼|性别|年龄|出生|民族|户籍|地址|住址|职业|学历|传真|邮编|name|address|gender|\bsex\b|\bage\b",
+    re.IGNORECASE,
 )
+"""In a feed of complaints an unknown column of such a header describes the complainant, who is never stored."""
+_FOUR_DIGITS = re.compile(r"\d{4}")
 
 
 @dataclass(frozen=True)
@@ -62,9 +74,13 @@ class HeaderMap:
     """`foreign_file` or `columns_missing` when the table cannot be this feed's."""
     message: str = ""
 
+    hides_unknown: bool = False
+    """The table is refused and the feed has columns that must not be stored: they may stand under any header
+    that was not understood."""
+
     @property
     def has_dropped(self) -> bool:
-        return bool(self.dropped)
+        return bool(self.dropped) or self.hides_unknown
 
 
 @lru_cache(maxsize=65_536)
@@ -128,6 +144,11 @@ def _unit(feed: Feed, name: str, header: str, unit_line: int | None) -> str | No
     return units.get(written or 0) or alias or units.get(unit_line or 0) or column.unit
 
 
+def _is_returned(feed: Feed, headers: Sequence[str]) -> bool:
+    """Whether the table is a sheet of refused rows that comes back corrected."""
+    return any(column_of(feed, header) == QUARANTINE_ID.name for header in headers)
+
+
 def match_headers(feed: Feed, headers: Sequence[str], unit_line: int | None = None) -> HeaderMap:
     """What each header means in the feed, and whether the table can be the feed's at all.
 
@@ -138,16 +159,21 @@ def match_headers(feed: Feed, headers: Sequence[str], unit_line: int | None = No
     columns: dict[str, list[Source]] = {}
     unknown: list[Source] = []
     dropped: list[str] = []
+    # Each once: a source's own column of that name follows behind them.
+    service = {label(header) for header in SERVICE_HEADERS} if _is_returned(feed, headers) else set()
     for position, header in enumerate(headers):
+        if label(header) in service:
+            service.remove(label(header))
+            continue
         name = column_of(feed, header)
         shown = mask_text(header.strip()) or f"column_{position + 1}"
         if name is not None and feed.column(name).personal != "drop":
-            columns.setdefault(name, []).append(Source(shown, position, _unit(feed, name, header, unit_line)))
-        elif (
-            name is not None
-            or _personal_labels() & set(candidates(header))
-            or _PERSONAL_HEADER.search(header)
-        ):
+            unit = _unit(feed, name, header, unit_line)
+            if unit != _unit(feed, name, header, None):
+                # A refused row is sent back without the line above the header: its header says the unit.
+                shown = f"{shown}({'元' if unit == 'yuan' else '万元'})"
+            columns.setdefault(name, []).append(Source(shown, position, unit))
+        elif name is not None or _personal_labels() & set(candidates(header)) or _is_personal(feed, header):
             dropped.append(shown)
         elif label(header) not in _ROW_NUMBER_LABELS:
             unknown.append(Source(shown, position, is_named=bool(header.strip())))
@@ -162,16 +188,30 @@ def match_headers(feed: Feed, headers: Sequence[str], unit_line: int | None = No
     if not lacking:
         return result
     rule, message = _refusal(feed, headers, lacking, foreign, result)
-    return replace(result, rule=rule, message=message)
+    hides = rule == "columns_missing" and any(column.personal == "drop" for column in feed.columns)
+    return replace(result, rule=rule, message=message, hides_unknown=hides)
+
+
+def _is_personal(feed: Feed, header: str) -> bool:
+    plain = unicodedata.normalize("NFKC", header)
+    if _PERSONAL_HEADER.search(plain):
+        return True
+    return (
+        feed.information_kind == "complaint"
+        and _COMPLAINANT_HEADER.search(plain) is not None
+        and re.search(r"被|企业|公司|商户|主体|单位|经营", plain) is None
+    )
 
 
 def _distinct(sources: list[Source], taken: set[str]) -> list[Source]:
     """The same sources with different headers, so that no value overwrites another in `extra`."""
     seen, result = set(taken), []
+    numbers: dict[str, int] = {}
     for source in sources:
-        name, number = source.header, 2
+        name = source.header
         while name in seen:
-            name, number = f"{source.header}_{number}", number + 1
+            numbers[source.header] = numbers.get(source.header, 1) + 1
+            name = f"{source.header}_{numbers[source.header]}"
         seen.add(name)
         result.append(replace(source, header=name))
     return result
@@ -180,7 +220,9 @@ def _distinct(sources: list[Source], taken: set[str]) -> list[Source]:
 def _refusal(
     feed: Feed, headers: Sequence[str], lacking: list[str], foreign: list[Source], found: HeaderMap
 ) -> tuple[str, str]:
-    shown = ", ".join(mask_text(header.strip()) for header in headers if header.strip())[:500] or "nothing"
+    """Rule and message for a newcomer: what is missing, which headers were not understood and what they may mean."""
+    given = [header for header in headers if header.strip()]
+    shown = _listed([_shown(header) for header in given]) or "nothing"
     counts = {
         other.name: match_count(other, headers)
         for other in load_catalogue().values()
@@ -196,87 +238,60 @@ def _refusal(
     if (foreign and counts[best] > own) or (complete and counts[best] > own and counts[best] >= 3):
         other = get_feed(best)
         return "foreign_file", (
-            f"headers are those of {other.name} ({other.label}), not of {feed.name} ({feed.label}); "
-            f"found: {shown}"
+            f"headers are those of {other.name} ({other.label}), not of {feed.name} ({feed.label}): put the file "
+            f"into landing/{other.name}/; found: {shown}. "
+            f"表头属于“{other.label}”，不属于“{feed.label}”，应放入 landing/{other.name}/ 目录。"
         )
-    names = ", ".join(f"{feed.column(name).label} ({name})" for name in lacking)
-    return "columns_missing", f"required columns without a header: {names}; found: {shown}"
-
-
-@dataclass(frozen=True)
-class TableLayout:
-    """Where the header of a sheet or CSV stands and what it says."""
-
-    header_row: int
-    """Index of the header's last row; data begin below."""
-    headers: list[str]
-    unit_line: int | None
-
-
-def find_layout(feed: Feed, rows: Sequence[Sequence[str]]) -> TableLayout:
-    """The header among the first rows of a table, by known labels of this feed, else of any feed, else by
-    width.
-
-    Two rows are taken together when the second names columns that the first does not (merged headers).
-    """
-    searched = [list(row) for row in rows[:SEARCHED_ROWS]]
-    best = _best_header(searched, feed)
-    if best is None:
-        others = [
-            _best_header(searched, other) for other in load_catalogue().values() if other.name != feed.name
-        ]
-        found = [item for item in others if item is not None]
-        best = max(found, key=lambda item: item[0]) if found else (0, *_widest(searched))
-    _, last, headers = best
-    above = "".join(
-        cell for row in searched[: max(0, last)] for cell in row if re.search(r"单位\s*[::：]", cell)
+    columns = [feed.column(name) for name in lacking]
+    if own == 0:
+        if any(column.personal == "drop" for column in feed.columns) and (
+            feed.information_kind == "complaint" or is_data_row(feed, headers, 3)
+        ):
+            shown = f"{len(given)} filled cells"
+        return "columns_missing", (
+            f"no header of {feed.name} ({feed.label}) was found in the first {SEARCHED_ROWS} rows; is the header row "
+            f"missing? required: {_listed([f'{column.label} ({column.name})' for column in columns])}; "
+            f"the widest row holds: {shown}. "
+            f"未找到“{feed.label}”的表头，请核对首行是否为列名；必填列：{'、'.join(column.label for column in columns)}。"
+        )
+    guesses = _guesses(feed, [source.header for source in found.unknown if source.is_named], found.missing)
+    unknown = [f"{header} (perhaps {guess})" if guess else header for header, guess in guesses]
+    unknown_chinese = [f"{header}（疑为“{guess}”）" if guess else header for header, guess in guesses]
+    return "columns_missing", (
+        f"required columns without a header: {_listed([f'{column.label} ({column.name})' for column in columns])}; "
+        f"headers not understood: {_listed(unknown) or 'none'}; found: {shown}. "
+        f"缺少必填列：{'、'.join(column.label for column in columns)}；"
+        f"未识别的表头：{_listed(unknown_chinese, '、') or '无'}。"
     )
-    match = re.search(r"单位\s*[::：]\s*(\S+)", above)
-    return TableLayout(last, headers, unit_of_words(match[1]) if match else None)
 
 
-def _best_header(rows: list[list[str]], feed: Feed) -> tuple[int, int, list[str]] | None:
-    """(columns named, index of the last header row, headers) of the best header, None below two columns."""
-    best: tuple[int, int, list[str]] | None = None
-    required = {column.name for column in feed.columns if column.required}
-    for index, row in enumerate(rows):
-        single = match_count(feed, row)
-        if single >= 2 and (best is None or single > best[0]):
-            best = (single, index, row)
-            if required <= {column_of(feed, cell) for cell in row}:
-                break
-        if index + 1 < len(rows):
-            merged = _merge_headers(row, rows[index + 1], feed)
-            count = match_count(feed, merged)
-            below = match_count(feed, rows[index + 1])
-            if count >= 2 and count > max(single, below) and (best is None or count > best[0]):
-                best = (count, index + 1, merged)
-    return best
+def _shown(header: str) -> str:
+    """A header as a message shows it: masked, in one line, at most 40 characters."""
+    text = " ".join(mask_text(header).split())
+    return text if len(text) <= 40 else f"{text[:39]}…"
 
 
-def _merge_headers(upper: list[str], lower: list[str], feed: Feed) -> list[str]:
-    """One header per column from two rows; a group's name spreads to the right over the cells below it."""
-    merged, group = [], ""
-    for position in range(max(len(upper), len(lower))):
-        top = upper[position].strip() if position < len(upper) else ""
-        low = lower[position].strip() if position < len(lower) else ""
-        group = top or (group if low else "")
-        options = [low, f"{group}{low}", f"{group}({low})", group] if low else [top]
-        merged.append(next((option for option in options if option and column_of(feed, option)), low or top))
-    return merged
+def _listed(items: Sequence[str], separator: str = ", ") -> str:
+    """The first 20 items, and how many more there are."""
+    more = f" (+{len(items) - 20})" if len(items) > 20 else ""
+    return separator.join(items[:20]) + more
 
 
-def _widest(rows: list[list[str]]) -> tuple[int, list[str]]:
-    """The first row with the most filled cells."""
-    if not rows:
-        return 0, []
-    index = max(range(len(rows)), key=lambda item: (sum(bool(cell.strip()) for cell in rows[item]), -item))
-    return index, rows[index]
+def _guesses(feed: Feed, unknown: list[str], missing: list[str]) -> list[tuple[str, str | None]]:
+    """(header, label of the missing column it resembles most or None), guessed ones first.
+
+    A likeness of 0.6 joins 决定的日期 to 处罚决定日期 and keeps 备注一 from everything.
+    """
+    labels = {label(name): feed.column(item) for item in missing for name in feed.column(item).source_names}
+    guesses = []
+    for header in unknown[:200]:
+        nearest = difflib.get_close_matches(label(header)[:_MAX_HEADER], labels, n=1, cutoff=0.6)
+        guesses.append((_shown(header), labels[nearest[0]].label if nearest else None))
+    return sorted(guesses, key=lambda pair: pair[1] is None)
 
 
-def is_footer(cells: Sequence[str], columns: int) -> bool:
-    """Whether a row below the header is a sum or a signature: a footer's word first and few cells filled."""
-    filled = [cell.strip() for cell in cells if cell.strip()]
-    if not filled or len(filled) * 2 > max(columns, 4):
+def is_data_row(feed: Feed, cells: Sequence[str], wide: int) -> bool:
+    """Whether cells in or above the header are data: enough of them, no header, two with longer numbers."""
+    if sum(bool(cell.strip()) for cell in cells) < wide or match_count(feed, cells) >= 2:
         return False
-    return _FOOTER.match(unicodedata.normalize("NFKC", filled[0]).replace(" ", "")) is not None
+    return sum(_FOUR_DIGITS.search(cell) is not None for cell in cells) >= 2

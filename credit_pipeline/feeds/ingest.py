@@ -11,19 +11,19 @@ import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 
-import duckdb
 import polars as pl
 
 from credit_pipeline.feeds.catalogue import Feed, get_feed
+from credit_pipeline.feeds.compaction import finish_compaction
 from credit_pipeline.feeds.contract_schema import cached_schema
 from credit_pipeline.feeds.contracts import Checked, Contract
-from credit_pipeline.feeds.lake_files import LakeWriter, file_sha256, sweep
-from credit_pipeline.feeds.lake_schema import ensure_schema_files
+from credit_pipeline.feeds.lake_files import LakeWriter, MonthFiles, file_sha256, private_files, sweep
+from credit_pipeline.feeds.lake_schema import USCC_SENT, ensure_schema_files, has_uscc_sent
 from credit_pipeline.feeds.landing import landing_files, shown_path, waiting_files
 from credit_pipeline.feeds.ledger import (
     FeedReport,
@@ -40,16 +40,17 @@ from credit_pipeline.feeds.reading import (
     BAD_ROWS_SCHEMA,
     BadRows,
     FileProblem,
+    LostFile,
     RefusedFile,
     Rows,
     Table,
     row_texts,
 )
+from credit_pipeline.feeds.record_keys import record_keys, sending_units
 from credit_pipeline.feeds.register import LakeRegister, load_regions
 from credit_pipeline.feeds.rules import remedy_expression
 from credit_pipeline.feeds.versions import VersionIndex
 from credit_pipeline.settings import Settings
-from credit_pipeline.warehouse import connect
 
 __all__ = ["FeedReport", "FileReport", "ingest_feed", "read_ledger", "reconcile", "totals", "waiting_files"]
 
@@ -70,7 +71,8 @@ def ingest_feed(
         progress: called with one line per file; carries counts, no values.
     """
     feed = get_feed(feed) if isinstance(feed, str) else feed
-    with _private_files():
+    with private_files():
+        finish_compaction(settings)
         ensure_schema_files(settings)
         last = last_ingest_date(settings)
         entries = read_ledger(settings, feed.name)
@@ -79,43 +81,40 @@ def ingest_feed(
             return FeedReport(feed.name, as_of_date, is_replay=True, rows_in_lake=in_lake)
         sweep(settings, feed.name, outputs_of(entries))
         known = {entry["sha256"] for entry in entries}
-        new: dict[str, Path] = {}
+        new: dict[str, tuple[Path, os.stat_result]] = {}
         paths = landing_files(settings, feed.name, as_of_date)
         for path in paths:
-            sha256 = file_sha256(path)
+            try:
+                status, sha256 = path.stat(), file_sha256(path)
+            except OSError as error:
+                progress(
+                    f"{shown_path(path, settings)} cannot be read ({error.strerror}) and is left for the next run"
+                )
+                continue
             if sha256 not in known:
-                new.setdefault(sha256, path)
+                new.setdefault(sha256, (path, status))
         reports: list[FileReport] = []
         if new:
-            with connect(settings) as connection:
-                run = _FeedRun(feed, settings, as_of_date, connection, len(entries))
-                raw = [path for path in outputs_of(entries) if path.startswith("raw/")]
-                run.versions.load([settings.lake_dir / path for path in raw])
-                for sha256, path in new.items():
-                    report = run.ingest(path, sha256)
-                    if report is None:
-                        progress(
-                            f"{shown_path(path, settings)} is still changing and is left for the next run"
-                        )
-                        continue
-                    reports.append(report)
+            run = _FeedRun(feed, settings, as_of_date, len(entries))
+            raw = [path for path in outputs_of(entries) if path.startswith("raw/")]
+            places = MonthFiles(settings, feed.name).places(raw)
+            run.versions.load([settings.lake_dir / path for path in places])
+            for sha256, (path, status) in new.items():
+                report = run.ingest(path, sha256, status)
+                if report is None:
                     progress(
-                        f"{report.file}: read {report.read:,}, accepted {report.accepted:,}, "
-                        f"quarantined {report.quarantined:,}, duplicates {report.duplicates:,}"
-                        + (f"; refused: {report.problem['rule']}" if report.problem else "")
+                        f"{shown_path(path, settings)} changes, vanished or cannot be read, and is left for the next "
+                        "run"
                     )
+                    continue
+                reports.append(report)
+                progress(
+                    f"{report.file}: read {report.read:,}, accepted {report.accepted:,}, "
+                    f"quarantined {report.quarantined:,}, duplicates {report.duplicates:,}"
+                    + (f"; refused: {report.problem['rule']}" if report.problem else "")
+                )
         in_lake += sum(report.accepted for report in reports)
         return FeedReport(feed.name, as_of_date, reports, len(paths) - len(new), rows_in_lake=in_lake)
-
-
-@contextmanager
-def _private_files() -> Iterator[None]:
-    """The lake holds personal and confidential data: its files are for their owner only."""
-    before = os.umask(0o077)
-    try:
-        yield
-    finally:
-        os.umask(before)
 
 
 class _BrokenTable(Exception):
@@ -136,19 +135,17 @@ class _FeedRun:
         feed: Feed,
         settings: Settings,
         as_of_date: date,
-        connection: duckdb.DuckDBPyConnection,
         entries: int,
     ) -> None:
         self.feed, self.settings, self.as_of_date = feed, settings, as_of_date
         self.sequence = entries
-        self.versions = VersionIndex(feed, connection)
+        self.versions = VersionIndex(feed)
         self.regions = load_regions(settings, as_of_date)
         self.schema = cached_schema(feed.name, as_of_date)
         self.register = LakeRegister(settings)
 
-    def ingest(self, path: Path, sha256: str) -> FileReport | None:
-        """One file into the lake; None if it changed meanwhile."""
-        before = path.stat()
+    def ingest(self, path: Path, sha256: str, before: os.stat_result) -> FileReport | None:
+        """One file into the lake; None if it changed or vanished since it was hashed."""
         if self.feed.name == "registrations":
             # Each file sees the registrations before it, whether they came in this run or before a crash.
             self.register = LakeRegister(self.settings)
@@ -159,12 +156,15 @@ class _FeedRun:
             intake = _Intake(self, contract, path, sha256, broken)
             try:
                 intake.take()
-                after = path.stat()
-                if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+                if not _is_unchanged(path, before):
                     intake.writer.abort()
                     self.versions.restore(state)
                     return None
                 report = intake.finish(self.sequence + 1, before.st_size)
+            except LostFile:
+                intake.writer.abort()
+                self.versions.restore(state)
+                return None
             except _BrokenTable as error:
                 intake.writer.abort()
                 self.versions.restore(state)
@@ -191,7 +191,7 @@ class _Intake:
         broken: dict[tuple[str, str | None], RefusedFile],
     ) -> None:
         self.run, self.contract, self.path, self.sha256, self.broken = run, contract, path, sha256, broken
-        self.file = shown_path(path, run.settings)
+        self.file = shown_path(path, run.settings, sha256)
         self.writer = LakeWriter(run.settings, run.feed, run.as_of_date, sha256[:16])
         self.counts: Counter[str] = Counter()
         self.rules: Counter[str] = Counter()
@@ -211,7 +211,7 @@ class _Intake:
             self._take_tables()
 
     def _take_tables(self) -> None:
-        for table in open_tables(self.path, self.run.feed, self.file):
+        for table in open_tables(self.path, self.run.feed, self.file, self.run.settings.landing_dir):
             self.tables.append(table)
             refusal = self.broken.get((table.file, table.sheet))
             if refusal is not None:
@@ -262,16 +262,24 @@ class _Intake:
 
     def _store(self, table: Table, checked: Checked) -> None:
         self._quarantine(table, checked.quarantine, checked.quarantined)
-        hashes, duplicates = self.run.versions.add(checked.accepted)
-        accepted = checked.accepted.with_columns(
+        accepted = checked.accepted
+        if has_uscc_sent(self.run.feed) and USCC_SENT not in accepted.columns:
+            accepted = accepted.with_columns(pl.lit(None, dtype=pl.String).alias(USCC_SENT))
+        hashes, duplicates = self.run.versions.add(accepted)
+        accepted = accepted.with_columns(
             pl.lit(table.file).alias("source_file"),
             pl.lit(table.sheet, dtype=pl.String).alias("source_sheet"),
             hashes,
         )
         repairs = checked.repairs
         if duplicates.any():
+            self._duplicates(table, accepted.filter(duplicates))
             accepted = accepted.filter(~duplicates)
-            repairs = repairs.filter(pl.col("row_number").is_in(accepted["source_row"].implode()))
+        if repairs.height:
+            repaired = pl.Series(repairs["row_number"].unique())
+            rows = accepted.filter(pl.col("source_row").is_in(repaired.implode()))
+            units = rows.select(pl.col("source_row").alias("row_number"), sending_units(rows, self.run.feed))
+            repairs = repairs.join(units, on="row_number", how="inner", maintain_order="left")
         self.counts["read"] += checked.accepted.height
         self.counts["accepted"] += accepted.height
         self.counts["duplicates"] += checked.accepted.height - accepted.height
@@ -279,6 +287,16 @@ class _Intake:
         self.repairs.update(dict(repairs["rule"].value_counts().iter_rows()))
         self.writer.write("raw", accepted)
         self.writer.write("repairs", self._placed(table, repairs))
+
+    def _duplicates(self, table: Table, rows: pl.DataFrame) -> None:
+        """Leave a trace of every row that repeats the latest version of its fact."""
+        frame = rows.select(
+            pl.col("source_row").alias("row_number"),
+            record_keys(rows, self.run.feed),
+            sending_units(rows, self.run.feed),
+            "row_hash",
+        )
+        self.writer.write("duplicates", self._placed(table, frame))
 
     def _quarantine(self, table: Table, frame: pl.DataFrame, rows: int) -> None:
         self.counts["read"] += rows
@@ -289,7 +307,16 @@ class _Intake:
                 remedy_expression(pl.col("rule")).alias("remedy"),
                 pl.lit(None, dtype=pl.String).alias("label"),
             )
-        self.writer.write("quarantine", self._placed(table, frame))
+        if "record_key" not in frame.columns:
+            # Rows refused before their cells meant anything.
+            nothing = pl.lit(None, dtype=pl.String)
+            frame = frame.with_columns(nothing.alias("record_key"), nothing.alias("unit"))
+        # All rows of a table are stored before the next one opens, so this one is the last.
+        place = f"{self.sha256[:16]}:{len(self.tables)}:"
+        identity = pl.concat_str(pl.lit(place), pl.col("row_number").cast(pl.String))
+        self.writer.write(
+            "quarantine", self._placed(table, frame).with_columns(identity.alias("quarantine_id"))
+        )
 
     def _placed(self, table: Table, frame: pl.DataFrame) -> pl.DataFrame:
         return frame.with_columns(
@@ -339,6 +366,14 @@ class _Intake:
             problems=problems,
             outputs=[asdict(output) for output in outputs],
         )
+
+
+def _is_unchanged(path: Path, before: os.stat_result) -> bool:
+    try:
+        after = path.stat()
+    except OSError:
+        return False
+    return (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
 
 
 def _read_ahead(parts: Iterator[Rows | BadRows]) -> Generator[Rows | BadRows, None, None]:

@@ -2,17 +2,22 @@
 
 Everything goes to temporary files; they get their names when the file is complete, and the ledger entry,
 written last, makes them count. Files without an entry are what a crash left and are swept before the next
-file.
+file. Months that were put together (`compaction`) are listed here too: whoever wants the files of a ledger
+entry asks `MonthFiles` where they are now.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -20,10 +25,10 @@ import pyarrow.parquet as pq
 
 from credit_pipeline.feeds.catalogue import Feed
 from credit_pipeline.feeds.lake_schema import (
-    PARQUET_OPTIONS,
-    QUARANTINE_SCHEMA,
-    REPAIRS_SCHEMA,
-    lake_schema,
+    INGEST_DATE,
+    KINDS,
+    kind_schema,
+    parquet_options,
     schema_file,
 )
 from credit_pipeline.settings import Settings
@@ -41,6 +46,16 @@ class Output:
     sha256: str
     size: int
     rows: int
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """The lake holds personal and confidential data: its files are for their owner only."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def file_sha256(path: Path) -> str:
@@ -68,11 +83,11 @@ class _Part:
     def flush(self) -> None:
         if not self.waiting:
             return
-        if self.writer is None:
-            self.final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.writer = pq.ParquetWriter(self.temporary, _with_views(self.schema), **PARQUET_OPTIONS)
         table = pa.concat_tables(self.waiting).combine_chunks()
         self.waiting = []
+        if self.writer is None:
+            self.final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.writer = pq.ParquetWriter(self.temporary, _with_views(self.schema), **parquet_options(table))
         self.writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
 
     def close(self) -> None:
@@ -82,22 +97,22 @@ class _Part:
 
 
 class LakeWriter:
-    """Takes the accepted, quarantined and repaired rows of one input file; `commit` or `abort` ends it."""
+    """Takes what became of the rows of one input file; `commit` or `abort` ends it."""
 
     def __init__(self, settings: Settings, feed: Feed, ingest_date: date, name: str) -> None:
         self._lake = settings.lake_dir
+        self._day = pl.lit(ingest_date, dtype=pl.Date).alias(INGEST_DATE.name)
         partition = Path(feed.name) / f"ingest_date={ingest_date.isoformat()}" / f"{name}.parquet"
         self._parts = {
-            "quarantine": _Part(settings.quarantine_dir / partition, QUARANTINE_SCHEMA),
-            "repairs": _Part(settings.repairs_dir / partition, REPAIRS_SCHEMA),
-            "raw": _Part(settings.raw_dir / partition, lake_schema(feed)),
+            kind: _Part(settings.lake_dir / kind / partition, kind_schema(kind, feed))
+            for kind in reversed(KINDS)
         }
 
     def write(self, kind: str, frame: pl.DataFrame) -> None:
-        """Add rows to `raw`, `quarantine` or `repairs`; columns are taken by name."""
+        """Add rows to one of `KINDS`; columns are taken by name, `ingest_date` is added."""
         if not frame.is_empty():
             part = self._parts[kind]
-            part.add(_as_table(frame, part.schema))
+            part.add(_as_table(frame.with_columns(self._day), part.schema))
 
     def commit(self) -> list[Output]:
         """Give all files their names, accepted rows last; they count once the ledger says so."""
@@ -114,7 +129,7 @@ class LakeWriter:
             outputs.append(Output(relative, file_sha256(part.temporary), size, part.rows))
         for part in written:
             part.temporary.replace(part.final)
-            _sync_folder(part.final.parent)
+            sync_folder(part.final.parent)
         return outputs
 
     def abort(self) -> None:
@@ -137,7 +152,8 @@ def _with_views(schema: pa.Schema) -> pa.Schema:
     )
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -154,28 +170,74 @@ def write_atomically(path: Path, content: bytes) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
+
+
+MONTH_RECORD = "_record.json"
+"""Beside the Parquet of a month; readers of a folder pass over names that begin with an underscore."""
+
+
+class MonthFiles:
+    """The months of a feed that were put together: which files they took the place of, and what they hold."""
+
+    def __init__(self, settings: Settings, feed_name: str) -> None:
+        self.records = [
+            _read_record(path, path.stat().st_mtime_ns)
+            for kind in KINDS
+            for path in sorted((settings.lake_dir / kind / feed_name).glob(f"ingest_month=*/{MONTH_RECORD}"))
+        ]
+        """kind, month, path, sha256, size, rows, content_hash, outputs (path, rows, source_rows); see
+        `compaction`."""
+        self._places = {
+            output["path"]: (record["path"], output)
+            for record in self.records
+            for output in record["outputs"]
+        }
+
+    def place(self, path: str) -> str:
+        """Where the rows of an output are now: the path of its month, or its own."""
+        return self._places[path][0] if path in self._places else path
+
+    def output(self, path: str) -> dict[str, Any] | None:
+        """What the record of its month says of an output; None if it still has a file of its own."""
+        return self._places[path][1] if path in self._places else None
+
+    def places(self, paths: Iterable[str]) -> list[str]:
+        """The files that hold the rows of these outputs, each once, in the order of the outputs."""
+        return list(dict.fromkeys(map(self.place, paths)))
+
+
+@lru_cache(maxsize=100_000)
+def _read_record(path: Path, modified: int) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def lake_parquet(settings: Settings, feed_name: str) -> list[Path]:
     """Every Parquet file of a feed but the zero-row ones, sorted."""
     found = []
-    for folder in (settings.raw_dir, settings.quarantine_dir, settings.repairs_dir):
+    for kind in KINDS:
+        folder = settings.lake_dir / kind
         empty = schema_file(folder, feed_name)
-        found += [path for path in (folder / feed_name).glob("ingest_date=*/*.parquet") if path != empty]
+        found += [path for path in (folder / feed_name).glob("*/*.parquet") if path != empty]
     return sorted(found)
 
 
 def sweep(settings: Settings, feed_name: str, kept: Iterable[str]) -> list[Path]:
-    """Remove what a crash left of a feed: temporary files and Parquet that no ledger entry names.
+    """Remove what a crash left of a feed: temporary files, and Parquet of a day that no ledger entry names.
+
+    A month's file is never swept: if its record were damaged, the rows would be gone.
 
     Args:
         kept: paths of outputs in the ledger, relative to the lake.
     """
     known = {settings.lake_dir / path for path in kept}
-    swept = [path for path in lake_parquet(settings, feed_name) if path not in known]
-    for folder in (settings.raw_dir, settings.quarantine_dir, settings.repairs_dir, settings.ledger_dir):
-        swept += sorted((folder / feed_name).rglob("*.tmp"))
+    swept = [
+        path
+        for path in lake_parquet(settings, feed_name)
+        if path not in known and path.parent.name.startswith("ingest_date=")
+    ]
+    for folder in (*KINDS, "ledger"):
+        swept += sorted((settings.lake_dir / folder / feed_name).rglob("*.tmp"))
     for path in swept:
         path.unlink()
         if path.parent.name != feed_name and not any(path.parent.iterdir()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -11,15 +12,26 @@ from pathlib import Path
 from credit_pipeline.feeds.catalogue import load_catalogue
 from credit_pipeline.feeds.lake_files import file_sha256
 from credit_pipeline.feeds.ledger import read_ledger
+from credit_pipeline.feeds.personal import mask_text
+from credit_pipeline.feeds.reading import storable
 from credit_pipeline.settings import Settings
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _UNFINISHED = (".part", ".tmp")
 
 
-def shown_path(path: Path, settings: Settings) -> str:
-    """Path relative to landing; bytes of a name that are not UTF-8 as escapes."""
-    return os.fsencode(path.relative_to(settings.landing_dir).as_posix()).decode("utf-8", "backslashreplace")
+def shown_path(path: Path, settings: Settings, sha256: str | None = None) -> str:
+    """Path relative to landing as lake, logs and messages name it.
+
+    Bytes that are not UTF-8 and control characters stand as escapes, personal numbers masked; a masked name
+    gets the beginning of the content's SHA-256, so that two files stay two and each can be found.
+    """
+    name = os.fsencode(path.relative_to(settings.landing_dir).as_posix())
+    whole = name.decode("utf-8", "backslashreplace")
+    masked = mask_text(whole)
+    if masked != whole and sha256 is not None:
+        masked = f"{masked}#{sha256[:8]}"
+    return storable(masked)
 
 
 def landing_files(settings: Settings, feed_name: str, as_of_date: date) -> list[Path]:
@@ -54,7 +66,8 @@ def waiting_files(settings: Settings, as_of_date: date) -> dict[str, list[Path]]
     for name in load_catalogue():
         known = {entry["sha256"] for entry in read_ledger(settings, name)}
         for path in landing_files(settings, name, as_of_date):
-            status = path.stat()
-            if _cached_sha256(path, status.st_size, status.st_mtime_ns) not in known:
-                waiting.setdefault(name, []).append(path)
+            with suppress(OSError):  # taken back by its sender, or not readable: `ingest_feed` says so
+                status = path.stat()
+                if _cached_sha256(path, status.st_size, status.st_mtime_ns) not in known:
+                    waiting.setdefault(name, []).append(path)
     return waiting

@@ -19,11 +19,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from credit_pipeline.feeds.catalogue import Feed
-from credit_pipeline.feeds.lake_files import file_sha256, lake_parquet, write_atomically
+from credit_pipeline.feeds.lake_files import MonthFiles, file_sha256, lake_parquet, write_atomically
+from credit_pipeline.feeds.lake_schema import INGEST_DATE, KINDS
 from credit_pipeline.settings import Settings
 
 _ENTRY_NAME = re.compile(r"[0-9a-f]{64}\.json")
 COUNTS = ("read", "accepted", "quarantined", "duplicates")
+COUNT_OF_KIND = {
+    "raw": "accepted",
+    "quarantine": "quarantined",
+    "repairs": "repaired",
+    "duplicates": "duplicates",
+}
+"""Kind of output → the ledger's count of its source rows."""
 
 
 @dataclass(frozen=True)
@@ -173,55 +181,101 @@ def last_ingest_date(settings: Settings) -> date | None:
     return date.fromisoformat(max(days)) if days else None
 
 
-def reconcile(settings: Settings, feed: Feed) -> list[str]:
+def reconcile(settings: Settings, feed: Feed, *, thorough: bool = False) -> list[str]:
     """Differences between the ledger of a feed and what its Parquet files really hold; empty when all
     agrees.
 
     Rows are counted in every file; contents are hashed for the last day's files and wherever the size
-    differs.
+    differs. Of a month that was put together the record says how many rows came from which output.
+
+    Args:
+        thorough: hash the contents of all files.
     """
     entries = read_ledger(settings, feed.name)
     last_day = max((entry["ingest_date"] for entry in entries), default=None)
+    months = MonthFiles(settings, feed.name)
     differences = []
     for entry in entries:
         name = entry["file"]
         if entry["read"] != entry["accepted"] + entry["quarantined"] + entry["duplicates"]:
             differences.append(f"{name}: read is not accepted + quarantined + duplicates")
-        found = {"raw": 0, "quarantine": 0, "repairs": 0}
+        found = dict.fromkeys(KINDS, 0)
         for output in entry["outputs"]:
-            path = settings.lake_dir / output["path"]
             kind = output["path"].split("/")[0]
-            try:
-                found[kind] += _rows(path, kind)
-                changed = path.stat().st_size != output["size"] or (
-                    entry["ingest_date"] == last_day and file_sha256(path) != output["sha256"]
-                )
-            except (OSError, pa.ArrowException) as error:
-                differences.append(f"{name}: {output['path']} cannot be read ({type(error).__name__})")
+            moved = months.output(output["path"])
+            if moved is not None:
+                found[kind] += moved["source_rows"]
                 continue
-            if changed:
-                differences.append(f"{name}: {output['path']} is not the file that was written")
-        for kind, count in (("raw", "accepted"), ("quarantine", "quarantined"), ("repairs", "repaired")):
+            wanted = output if thorough or entry["ingest_date"] == last_day else {**output, "sha256": None}
+            found[kind] += _check_file(settings, wanted, kind, name, differences)
+        for kind, count in COUNT_OF_KIND.items():
             if found[kind] != entry[count]:
                 differences.append(
                     f"{name}: {entry[count]} rows {count} in the ledger, {found[kind]} in {kind}"
                 )
-    named = {settings.lake_dir / output["path"] for entry in entries for output in entry["outputs"]}
+    for record in months.records:
+        name = f"{feed.name} {record['month']}"
+        wanted = record if thorough else {**record, "sha256": None}
+        rows = _check_file(settings, wanted, "raw", name, differences)
+        if rows != record["rows"] or rows != sum(output["rows"] for output in record["outputs"]):
+            differences.append(f"{name}: {record['path']} holds {rows} rows, its record says another number")
+    paths = [output["path"] for entry in entries for output in entry["outputs"]]
+    named = {settings.lake_dir / path for path in [*months.places(paths)]}
+    known = set(paths)
     differences += [
-        f"{path.relative_to(settings.lake_dir).as_posix()}: no ledger entry names this file"
+        f"{record['path']}: its record names {output['path']}, the ledger does not"
+        for record in months.records
+        for output in record["outputs"]
+        if output["path"] not in known
+    ]
+    differences += [
+        f"{path.relative_to(settings.lake_dir).as_posix()}: no ledger entry names this file, or its rows are "
+        "in the file of its month too"
         for path in lake_parquet(settings, feed.name)
         if path not in named
     ]
     return differences
 
 
+def _check_file(
+    settings: Settings, output: dict[str, Any], kind: str, name: str, differences: list[str]
+) -> int:
+    """Source rows of a file; adds to the differences if it is not the one that was written."""
+    path = settings.lake_dir / output["path"]
+    try:
+        rows = _rows(path, kind)
+        dated = INGEST_DATE.name in pq.read_schema(path).names
+        changed = path.stat().st_size != output["size"] or (
+            output["sha256"] is not None and file_sha256(path) != output["sha256"]
+        )
+    except (OSError, pa.ArrowException) as error:
+        differences.append(f"{name}: {output['path']} cannot be read ({type(error).__name__})")
+        return 0
+    if changed:
+        differences.append(f"{name}: {output['path']} is not the file that was written")
+    if not dated:
+        differences.append(
+            f"{name}: {output['path']} has no column {INGEST_DATE.name}, so SQL does not see its rows; "
+            "an older version wrote it, read the landing files into a new lake"
+        )
+    return rows
+
+
 def _rows(path: Path, kind: str) -> int:
-    """Rows of a raw file; distinct source rows of quarantine and repairs, which have one entry per rule or
-    cell."""
-    if kind == "raw":
+    """Rows of accepted rows and duplicates; distinct source rows of quarantine and repairs, which have one
+    entry per rule or cell."""
+    if kind in ("raw", "duplicates"):
         return pq.read_metadata(path).num_rows
-    places = pl.read_parquet(path, columns=["file", "sheet", "row_number"], hive_partitioning=False)
-    return places.n_unique()
+    return source_rows(pl.read_parquet(path, columns=PLACE, hive_partitioning=False))
+
+
+PLACE = ["file", "sheet", "row_number"]
+"""Columns that say which row of the input an entry of quarantine or repairs is about."""
+
+
+def source_rows(frame: pl.DataFrame) -> int:
+    """Distinct rows of the input that entries of quarantine or repairs are about."""
+    return frame.select(PLACE).n_unique()
 
 
 def outputs_of(entries: Iterable[dict[str, Any]]) -> list[str]:

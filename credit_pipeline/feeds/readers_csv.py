@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
+from os import SEEK_END
 from typing import BinaryIO
 
 import polars as pl
@@ -21,14 +22,24 @@ from credit_pipeline.feeds.cells import SPACE
 from credit_pipeline.feeds.codes import is_uscc
 from credit_pipeline.feeds.csv_records import Malformed, Records, Splitter, quotes_are_regular
 from credit_pipeline.feeds.decoding import UTF16_BOMS, Line, guess_codec, text_lines, utf16_lines
-from credit_pipeline.feeds.headers import SEARCHED_ROWS, find_layout, match_count, match_headers
-from credit_pipeline.feeds.reading import BATCH_ROWS, BadRows, RefusedFile, Rows, Table, arrange, bad_rows
+from credit_pipeline.feeds.headers import SEARCHED_ROWS, match_count, match_headers
+from credit_pipeline.feeds.layouts import find_layout, stray_rows
+from credit_pipeline.feeds.reading import (
+    BATCH_ROWS,
+    HARMLESS_CELL,
+    BadRows,
+    RefusedFile,
+    Rows,
+    Table,
+    arrange,
+    bad_rows,
+)
 
-CHUNK_BYTES = 64 << 20
-"""Piece of the file handled at once: about 100,000 rows of penalties."""
+CHUNK_BYTES = 32 << 20
+"""Piece of the file handled at once: about 100,000 rows."""
 _SEPARATORS = ",\t;|"
-_HARMLESS_CELL = r"^[0-9]{0,6}(?:\.[0-9]{1,6})?$|^(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}$"
 _READ_BYTES = 8 << 20
+_NOT_BLANK = re.compile(rb"[^\t\n\x0b\x0c\r ]")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -52,8 +63,11 @@ class _Window:
     reading."""
 
     def __init__(self, stream: BinaryIO, size: int) -> None:
-        self.stream, self.size = stream, size
-        self.data = bytearray(size)
+        whole = stream.seek(0, SEEK_END)
+        stream.seek(0)
+        # A small file needs no large buffer: zeroing 64 MB takes longer than reading it.
+        self.stream, self.size, self.unread = stream, min(size, max(whole, 1)), whole
+        self.data = bytearray(self.size)
         self.begin = self.end = 0
         """The bytes not yet taken."""
         self.offset = 0
@@ -66,21 +80,35 @@ class _Window:
     def fill(self) -> None:
         """Read as much as the size, behind what is not yet taken."""
         kept = len(self)
-        target = self.data if kept + self.size <= len(self.data) else bytearray(kept + self.size)
+        needed = kept + self.size
+        target = self.data if needed <= len(self.data) else bytearray(max(needed, self.size * 3 // 2))
         target[:kept] = self.data[self.begin : self.end]
         self.data, self.begin, self.end = target, 0, kept
         while self.end < kept + self.size:
-            data = self.stream.read(min(kept + self.size - self.end, _READ_BYTES))
-            if not data:
+            end = min(kept + self.size, self.end + _READ_BYTES)
+            with memoryview(self.data) as view, view[self.end : end] as room:
+                read = self.stream.readinto(room)  # type: ignore[attr-defined]
+            self.end += read
+            self.unread -= read
+            if not read or self.unread <= 0:
                 self.at_end = True
                 return
-            self.data[self.end : self.end + len(data)] = data
-            self.end += len(data)
 
     def take(self, count: int) -> None:
         """Pass over bytes."""
         self.begin += count
         self.offset += count
+
+    def is_blank(self) -> bool:
+        """Whether nothing but white space is left."""
+        return _NOT_BLANK.search(self.data, self.begin, self.end) is None
+
+    def line_ends(self, count: int) -> int:
+        """How many of the next bytes are the line ends behind the last line."""
+        place = self.begin + count
+        while place > self.begin and self.data[place - 1] in b"\r\n":
+            place -= 1
+        return self.begin + count - place
 
     def content(self, count: int | None = None) -> bytes:
         """The next bytes, all by default."""
@@ -139,9 +167,9 @@ class _CsvReader:
         elif head[:2] in UTF16_BOMS:
             window.take(2)
             self._read_utf16(UTF16_BOMS[head[:2]])
-        if not self.wide_lines and not window.content().strip():
+        if not self.wide_lines and window.is_blank():
             raise RefusedFile("empty_file", "the file holds no text")
-        self._guess(window.content())
+        self._guess(len(window))
 
     def _read_utf16(self, codec: str) -> None:
         """UTF-16 is turned into UTF-8 as a whole; with bad lines it stays lines for the thorough path."""
@@ -154,9 +182,14 @@ class _CsvReader:
             self.codec, self.wide_lines = codec, lines
             self.window.replace(b"")
 
-    def _guess(self, data: bytes) -> None:
+    def _guess(self, count: int) -> None:
         """Settle the codec with the first piece that is not ASCII."""
-        self.codec = self.codec or guess_codec(data)
+        if self.codec is None:
+            with (
+                memoryview(self.window.data) as view,
+                view[self.window.begin : self.window.begin + count] as piece,
+            ):
+                self.codec = guess_codec(piece)
         self.table.encoding = self.table.encoding or self.codec
 
     def _head_lines(self) -> list[Line]:
@@ -194,8 +227,13 @@ class _CsvReader:
         skipped = splitter.split(head, at_end=True, stop_after=records.numbers[layout.header_row])
         self.splitter = Splitter(separator, width, named)
         self.number = skipped.next_number
-        self.above = skipped.malformed
-        self.table.layout_rows += layout.header_row + skipped.blank
+        stray = stray_rows(self.feed, rows, layout, self.headers)
+        lost = [
+            Malformed(records.numbers[index], "above_header", "", separator.join(rows[index]))
+            for index in stray
+        ]
+        self.above = sorted([*skipped.malformed, *lost], key=lambda row: row.number)
+        self.table.layout_rows += layout.header_row + skipped.blank - len(stray)
         if self.wide_lines is not None:
             passed = 0
             while passed < skipped.consumed:
@@ -222,11 +260,11 @@ class _CsvReader:
             return
         window = self.window
         while len(window) or not window.at_end:
-            if not window.at_end and len(window) < window.size:
+            if not window.at_end and len(window) * 2 < window.size:
                 window.fill()
             count = window.piece_length()
             if self.codec is None:
-                self._guess(window.content(count))
+                self._guess(count)
             frame = self._arrow(count) if self.fast else None
             if frame is not None:
                 numbers = pl.int_range(self.number, self.number + frame.height, dtype=pl.Int64, eager=True)
@@ -258,9 +296,9 @@ class _CsvReader:
             return None
         blank = 0
         if window.at_end:
-            whole = bytes(piece)
-            piece = whole.rstrip(b"\r\n")
-            blank = max(whole.count(b"\n", len(piece)) - 1, 0)
+            ends = window.line_ends(count)
+            blank = max(bytes(piece[len(piece) - ends :]).count(b"\n") - 1, 0)
+            piece = piece[: len(piece) - ends]
         quoted = window.holds(b'"', count)
         if not piece or (quoted and not quotes_are_regular(piece, self.splitter.separator)):
             return None
@@ -324,5 +362,5 @@ class _CsvReader:
             return text
         separator = self.splitter.separator
         cells = pl.Series([cell.strip(' "') for cell in text.split(separator)], dtype=pl.String)
-        harmless = is_uscc(cells) | cells.str.contains(_HARMLESS_CELL)
+        harmless = is_uscc(cells) | cells.str.contains(HARMLESS_CELL)
         return separator.join(cell if keep else "***" for cell, keep in zip(cells, harmless, strict=True))

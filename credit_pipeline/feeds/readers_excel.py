@@ -8,26 +8,70 @@ header decides `headers`; what a cell means decides `cells`.
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
-from itertools import islice
+from importlib.util import find_spec
+from itertools import chain, islice
+from os import SEEK_END
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import polars as pl
 
 from credit_pipeline.feeds.catalogue import Feed
-from credit_pipeline.feeds.headers import (
-    SEARCHED_ROWS,
-    HeaderMap,
-    find_layout,
-    is_footer,
-    label,
-    match_count,
-    match_headers,
+from credit_pipeline.feeds.headers import SEARCHED_ROWS, HeaderMap, label, match_count, match_headers
+from credit_pipeline.feeds.layouts import EXPLAINED_ROWS, find_layout, is_explanation, is_footer, stray_rows
+from credit_pipeline.feeds.personal import mask_text
+from credit_pipeline.feeds.reading import (
+    HARMLESS_CELL,
+    BadRows,
+    FileProblem,
+    RefusedFile,
+    Rows,
+    Table,
+    arrange,
+    bad_rows,
+    one_line,
+    storable,
 )
-from credit_pipeline.feeds.reading import BadRows, FileProblem, RefusedFile, Rows, Table, arrange
 
 _NOTE_SHEET = re.compile(r"说明|须知|字典|代码表|示例|样例|模板|readme|notes?$", re.IGNORECASE)
+MEMORY_LIMIT = 4 << 30
+"""Of the trial process; `MAX_CELLS` need half of it."""
+MAX_CELLS, MAX_COLUMNS = 64_000_000, 16_384
+"""Of the rectangle around a sheet's cells: 61 columns at the greatest legal height; the greatest legal width."""
+TIME_LIMIT_S, TIME_LIMIT_S_PER_MB = 30, 4
+"""Of the trial process; a workbook of 10 MB takes about 5 s. Damaged ones may never end."""
+_PROBE = """
+import os, resource, sys
+folder, (memory, seconds, max_cells, max_columns) = sys.argv[1], map(int, sys.argv[2:])
+sys.path.append(folder)
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+import io
+import python_calamine
+data = open(0, "rb").read()
+try:
+    workbook = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
+    for sheet in workbook.sheets_metadata:
+        if sheet.typ == python_calamine.SheetTypeEnum.WorkSheet:
+            table = workbook.get_sheet_by_name(sheet.name)
+            if table.end is not None:
+                rows, columns = table.end[0] - table.start[0] + 1, table.end[1] + 1
+                if columns > max_columns or rows * columns > max_cells:
+                    os._exit(3)
+except MemoryError:
+    os._exit(3)
+except Exception:
+    os._exit(0)  # the same complaint comes again where it can be reported
+except BaseException:
+    os._exit(3)  # Rust code gave up
+os._exit(0)
+"""
 _BATCH_ROWS = 50_000
 """Rows turned into Python objects at once: 50,000 of 30 cells are about 150 MB."""
 
@@ -57,33 +101,36 @@ def cell_text(value: Any) -> str:
 
 
 def read_workbook(stream: BinaryIO, feed: Feed, file: str) -> Iterator[Table]:
-    """The tables of a workbook, one per visible sheet with content; sheets of notes are skipped.
+    """The tables of a workbook, one per sheet with content; sheets of notes are skipped.
+
+    A hidden sheet with the feed's headers is refused row by row, not read: senders hide old versions and
+    working copies, which would pass for corrections, and skipping it in silence would lose rows.
 
     Raises:
         RefusedFile: the workbook cannot be opened, or no sheet holds anything.
     """
     import python_calamine as calamine
 
+    _try_apart(stream)
     try:
         workbook = calamine.CalamineWorkbook.from_filelike(stream)
-        visible = [
-            sheet.name
+        visible = {
+            sheet.name: sheet.visible == calamine.SheetVisibleEnum.Visible
             for sheet in workbook.sheets_metadata
-            if sheet.visible == calamine.SheetVisibleEnum.Visible
-            and sheet.typ == calamine.SheetTypeEnum.WorkSheet
-        ]
+            if sheet.typ == calamine.SheetTypeEnum.WorkSheet
+        }
         sheets = [(name, workbook.get_sheet_by_name(name)) for name in visible]
     except (calamine.CalamineError, OSError, ValueError) as error:
-        raise RefusedFile("unreadable_file", f"the workbook cannot be opened: {error}") from error
-    except BaseException as error:
-        if type(error).__name__ == "PanicException":  # calamine's Rust code gave up on a damaged file
-            raise RefusedFile("unreadable_file", "the workbook is damaged") from error
-        raise
+        raise RefusedFile(
+            "unreadable_file",
+            f"the workbook cannot be opened (cut off or with a password?): {one_line(error)}",
+        ) from error
     found = [(name, sheet, _head(sheet)) for name, sheet in sheets]
     found = [
         (name, sheet, head)
         for name, sheet, head in found
         if any(cell.strip() for row in head for cell in row)
+        and (visible[name] or any(match_count(feed, row) >= 2 for row in head))
     ]
     tables = [item for item in found if not _is_notes(feed, item[0], item[2])]
     if not found:
@@ -91,8 +138,50 @@ def read_workbook(stream: BinaryIO, feed: Feed, file: str) -> Iterator[Table]:
     if not tables:
         names = ", ".join(name for name, _, _ in found)
         raise RefusedFile("columns_missing", f"only sheets of notes: {names}")
+    seen: Counter[str] = Counter()
     for name, sheet, head in tables:
-        yield _read_sheet(feed, file, name, sheet, head)
+        # Masking may make two names equal; their rows must stay apart.
+        shown = storable(mask_text(name))
+        seen[shown] += 1
+        table = _read_sheet(feed, file, shown if seen[shown] == 1 else f"{shown}#{seen[shown]}", sheet, head)
+        if not visible[name]:
+            table.problem = FileProblem(
+                file, table.sheet, "hidden_sheet", f"the sheet {shown} is hidden; its rows were not taken"
+            )
+        yield table
+
+
+def _try_apart(stream: BinaryIO) -> None:
+    """Open the workbook in a process of its own first, with limits.
+
+    A few bytes can name a cell a million rows below and 16,000 columns beside the others. The reader lays
+    out the whole rectangle, and where memory ends, Rust ends the process and with it the run. Costs about
+    50 ms and a second reading without cells turned into Python's objects.
+    """
+    folder = str(Path(str(find_spec("python_calamine").origin)).parent.parent)  # type: ignore[union-attr]
+    seconds = TIME_LIMIT_S + TIME_LIMIT_S_PER_MB * (stream.seek(0, SEEK_END) >> 20)
+    limits = (MEMORY_LIMIT, seconds, MAX_CELLS, MAX_COLUMNS)
+    stream.seek(0)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", _PROBE, folder, *map(str, limits)],
+            stdin=stream.fileno(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={},
+            timeout=seconds * 10,  # processor time counts; this only ends what sleeps
+            check=False,
+        )
+        failed = done.returncode != 0
+    except subprocess.TimeoutExpired:
+        failed = True
+    stream.seek(0)
+    if failed:
+        raise RefusedFile(
+            "unreadable_file",
+            "the workbook is damaged, or a cell stands so far outside the table that the sheet is too large; delete "
+            "the empty rows and columns around the table (工作表有效区域过大，请删除表格以外的空行空列)",
+        )
 
 
 def _head(sheet: Any) -> list[list[str]]:
@@ -128,9 +217,21 @@ def _read_sheet(feed: Feed, file: str, name: str, sheet: Any, head: list[list[st
     table.headers = headers
     if headers.rule is not None:
         table.problem = FileProblem(file, name, headers.rule, headers.message)
-    table.layout_rows = layout.header_row
-    table.parts = _sheet_parts(table, headers, layout.headers, layout.header_row, sheet)
+    stray = stray_rows(feed, head, layout, headers)
+    table.layout_rows = layout.header_row - len(stray)
+    lost: list[tuple[int, str, str | None, str]] = [
+        (index + 1, "above_header", "", _row_text(head[index], headers)) for index in stray
+    ]
+    rows = _sheet_parts(table, headers, layout.headers, layout.header_row, sheet)
+    table.parts = chain([bad_rows(lost)] if lost else [], rows)
     return table
+
+
+def _row_text(cells: list[str], headers: HeaderMap) -> str:
+    """A row above the header as text; beside personal columns only cells that cannot be personal."""
+    if headers.has_dropped:
+        cells = [cell if re.search(HARMLESS_CELL, cell) else "***" for cell in cells]
+    return "\t".join(cells)
 
 
 def _vertical_merges(sheet: Any, header_row: int) -> dict[int, dict[int, int]]:
@@ -173,6 +274,7 @@ def _sheet_parts(
         if (
             not any(cell.strip() for cell in cells)
             or is_footer(cells, width)
+            or (index <= header_row + EXPLAINED_ROWS and is_explanation(cells))
             or [label(cell) for cell in cells] == labels
         ):
             table.layout_rows += 1

@@ -6,9 +6,10 @@ Values come back as the text they were written with: 1.10 stays 1.10. Cells are 
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Iterator
-from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, BinaryIO
 
@@ -28,9 +29,17 @@ from credit_pipeline.feeds.reading import (
     Table,
     arrange,
     bad_rows,
+    one_line,
 )
 
 _ROW_KEYS = ("data", "rows", "records", "items", "list", "result", "RECORDS")
+
+
+_MAX_BLOB = 4096
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_FRACTION_OR_ZONE = r"(?:\.0+)?(?:[+-][0-9]{4}|Z)?$"
+_JSON_ERRORS = (ValueError, RecursionError)
+"""What the decoder raises; numbers are never converted, so no digit limit applies."""
 
 
 class _RepeatedKey(ValueError):
@@ -60,6 +69,18 @@ def value_text(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(item, str | bool) or item is None for item in value):
         return "、".join(value_text(item) for item in value if item is not None)
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def _what(error: Exception) -> str:
+    """The decoder's complaint without the text around it."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return getattr(error, "msg", "") or str(error)
+
+
+def _has_surrogates(value: Any) -> bool:
+    """Whether a decoded value holds half a character (an escape such as \\ud800 alone), which no text can hold."""
+    return _SURROGATE.search(json.dumps(value, ensure_ascii=False)) is not None
 
 
 def _lines(stream: BinaryIO, table: Table) -> list[Line]:
@@ -107,7 +128,7 @@ def _decoded(text: str | None) -> dict[str, Any] | None:
         value = _DECODER.decode((text or "").strip())
     except _RepeatedKey:
         return {}
-    except (json.JSONDecodeError, RecursionError):
+    except _JSON_ERRORS:
         return None
     return value if isinstance(value, dict) else None
 
@@ -134,38 +155,47 @@ def _line_records(lines: list[Line], table: Table) -> Iterator[tuple[int, dict[s
             text = line.text.strip()
             try:
                 value = _DECODER.decode(text)
-            except _RepeatedKey as error:
-                yield number, None, f"json: {error}", text
+            except _JSON_ERRORS as error:
+                yield number, None, f"json: {_what(error)}", text
                 continue
-            except (json.JSONDecodeError, RecursionError) as error:
-                yield number, None, f"json: {getattr(error, 'msg', 'nested too deeply')}", text
-                continue
-            yield (
-                (number, value, "", text)
-                if isinstance(value, dict)
-                else (number, None, "json: no object", text)
-            )
+            yield _record(number, value, text, check="\\u" in text)
+
+
+def _record(
+    number: int, value: Any, text: str | None, *, check: bool
+) -> tuple[int, dict[str, Any] | None, str, str]:
+    """A decoded value as a record, or why it is none; `text` None: it is written anew when it must be shown."""
+    problem = "json: no object" if not isinstance(value, dict) else ""
+    if not problem and check and _has_surrogates(value):
+        problem = "json: half a character (an unpaired surrogate escape)"
+    if not problem:
+        return number, value, "", ""
+    return number, None, problem, json.dumps(value) if text is None else text
 
 
 def _array_records(lines: list[Line]) -> Iterator[tuple[int, dict[str, Any] | None, str, str]]:
     bad = next((line for line in lines if line.text is None), None)
     if bad is not None:
         raise RefusedFile("unreadable_file", f"the file cannot be decoded, {bad.problem}")
+    text = "".join(line.text or "" for line in lines).strip()
     try:
-        value = _DECODER.decode("".join(line.text or "" for line in lines).strip())
-    except (_RepeatedKey, json.JSONDecodeError, RecursionError) as error:
-        raise RefusedFile("unreadable_file", f"the file is no complete JSON: {error}") from error
+        value = _DECODER.decode(text)
+    except _JSON_ERRORS as error:
+        place = (
+            f" in line {error.lineno}, column {error.colno}"
+            if isinstance(error, json.JSONDecodeError)
+            else ""
+        )
+        raise RefusedFile(
+            "unreadable_file", f"the file is no complete JSON (cut off?): {_what(error)}{place}"
+        ) from error
     if isinstance(value, dict):
         found = _rows_in(value)
         value = [value] if found is None else found
     if not isinstance(value, list):
         raise RefusedFile("unreadable_file", "the file holds no array of objects")
-    return (
-        (number, item, "", "")
-        if isinstance(item, dict)
-        else (number, None, "json: no object", json.dumps(item))
-        for number, item in enumerate(value, start=1)
-    )
+    check = "\\u" in text
+    return (_record(number, item, None, check=check) for number, item in enumerate(value, start=1))
 
 
 def _set_parts(
@@ -200,9 +230,9 @@ def _set_parts(
                 cells = {
                     str(place): [value_text(row.get(key)) for row in rows] for place, key in enumerate(known)
                 }
-                schema = dict.fromkeys(cells, pl.String)
-                frame = pl.DataFrame(cells, schema=schema).with_columns(
-                    pl.Series("source_row", numbers, dtype=pl.Int64)
+                frame = pl.DataFrame(
+                    {**cells, "source_row": numbers},
+                    schema={**dict.fromkeys(cells, pl.String), "source_row": pl.Int64},
                 )
                 yield Rows(arrange(frame, headers, table.conflicts), headers)
             batch = next(batches, ([], [], []))
@@ -237,37 +267,55 @@ def _parquet_text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.15g}"
-    if isinstance(value, datetime):
-        return value.date().isoformat() if value.time() == time() else value.isoformat(" ", "seconds")
-    if isinstance(value, date | time):
-        return value.isoformat()
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, bytes):
-        return value.decode("utf-8")
+        return _bytes_text(value)
     if isinstance(value, list):
         return "、".join(_parquet_text(item) for item in value)
-    return (
-        value
-        if isinstance(value, str)
-        else json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
-    )
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _bytes_text(value: bytes) -> str:
+    """Bytes as text if they are UTF-8, else in hexadecimal; of pictures and the like only the digest."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        if len(value) <= _MAX_BLOB:
+            return f"0x{value.hex()}"
+        return f"{len(value)} bytes, SHA-256 {hashlib.sha256(value).hexdigest()}"
 
 
 def _column_text(column: pa.ChunkedArray | pa.Array) -> pl.Series:
-    """A Parquet column as text; strings as they are, everything else value by value of its distinct
-    values."""
+    """A Parquet column as text; strings as they are, everything else value by value.
+
+    Days and times go through Arrow's own text: Python's types are narrower, and a day outside them would
+    end the run.
+    """
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if pa.types.is_null(kind):
+        return pl.repeat("", len(column), dtype=pl.String, eager=True)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return pl.Series(
             column.cast(pa.large_string()).to_pylist() if column.null_count == len(column) else column,
             dtype=pl.String,
         )
     if pa.types.is_integer(kind):
         return pl.Series(column.cast(pa.string()), dtype=pl.String)
-    return pl.Series([_parquet_text(value) for value in column.to_pylist()], dtype=pl.String)
+    if pa.types.is_temporal(kind) and not pa.types.is_interval(kind):
+        text = pl.Series(column.cast(pa.string()).to_pylist(), dtype=pl.String)
+        return text.str.replace(_FRACTION_OR_ZONE, "").str.replace(r" 00:00(?::00)?$", "")
+    return pl.Series([_parquet_text(value) for value in _python_values(column)], dtype=pl.String)
+
+
+def _python_values(column: pa.ChunkedArray | pa.Array) -> list[Any]:
+    """Values of a nested column; one that Python cannot hold (a day outside its calendar) as Arrow shows it."""
+    try:
+        return column.to_pylist()
+    except (ValueError, OverflowError, LookupError):
+        return [" ".join(column.slice(place, 1).to_string().split()) for place in range(len(column))]
 
 
 def read_parquet(stream: BinaryIO, feed: Feed, table: Table) -> None:
@@ -280,7 +328,9 @@ def read_parquet(stream: BinaryIO, feed: Feed, table: Table) -> None:
         source = pq.ParquetFile(stream, page_checksum_verification=True)
         names = source.schema_arrow.names
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise RefusedFile("unreadable_file", f"the Parquet file cannot be opened: {error}") from error
+        raise RefusedFile(
+            "unreadable_file", f"the Parquet file cannot be opened (cut off?): {one_line(error)}"
+        ) from error
     headers = match_headers(feed, names)
     table.headers = headers
     if headers.rule is not None:
@@ -290,12 +340,13 @@ def read_parquet(stream: BinaryIO, feed: Feed, table: Table) -> None:
         number = 1
         try:
             for batch in source.iter_batches(batch_size=BATCH_ROWS):
+                batch.validate(full=True)  # a text that is no UTF-8 would be undefined behaviour further on
                 cells = {str(place): _column_text(batch.column(place)) for place in range(batch.num_columns)}
                 numbers = pl.int_range(number, number + batch.num_rows, dtype=pl.Int64, eager=True)
                 frame = pl.DataFrame(cells).with_columns(numbers.alias("source_row"))
                 number += batch.num_rows
                 yield Rows(arrange(frame, headers, table.conflicts), headers)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise RefusedFile("unreadable_file", f"the Parquet file is damaged: {error}") from error
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise RefusedFile("unreadable_file", f"the Parquet file is damaged: {one_line(error)}") from error
 
     table.parts = parts()

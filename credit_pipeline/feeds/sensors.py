@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -20,23 +21,23 @@ def file_drop(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipR
     looks in a row saw the same.
     """
     today = datetime.now(ZoneInfo(TIME_ZONE)).date()
-    seen = {
-        f"{feed}/{file.name}": [file.stat().st_size, file.stat().st_mtime_ns]
-        for feed, files in waiting_files(Settings(), today).items()
-        for file in files
-    }
-    cursor = json.dumps(seen, sort_keys=True)
+    waiting = waiting_files(Settings(), today)
+    seen: dict[str, list[int]] = {}
+    for file in (file for files in waiting.values() for file in files):
+        with suppress(OSError):  # taken back by its sender since it was listed
+            seen[str(file)] = [file.stat().st_size, file.stat().st_mtime_ns]
+    # Only a digest is kept by Dagster: names of files may hold personal numbers.
+    cursor = hashlib.sha256(json.dumps(seen, sort_keys=True).encode("utf-8", "surrogateescape")).hexdigest()
     if not seen:
         return dg.SkipReason("no new files in landing")
     if cursor != context.cursor:
         return dg.SensorResult(cursor=cursor, skip_reason=f"{len(seen)} new files; waiting until they rest")
-    feeds = sorted({name.split("/")[0] for name in seen})
-    run_key = hashlib.sha256(cursor.encode()).hexdigest()
+    feeds = sorted(waiting)
     return dg.SensorResult(
         cursor=cursor,
         run_requests=[
             dg.RunRequest(
-                run_key=run_key, partition_key=today.isoformat(), tags={"feeds": ",".join(feeds)[:250]}
+                run_key=cursor, partition_key=today.isoformat(), tags={"feeds": ",".join(feeds)[:250]}
             )
         ],
     )

@@ -24,6 +24,7 @@ from credit_pipeline.feeds.cells import (
     without_nulls,
 )
 from credit_pipeline.feeds.codes import PROVINCES
+from credit_pipeline.feeds.personal import mask_old_ids
 
 _APOSTROPHES = r"""^['’`´]+|^="|"$"""
 """What keeps a spreadsheet from reading a code as a number: a leading apostrophe, or ="…" around it."""
@@ -48,8 +49,9 @@ def parse_text(raw: pl.Series) -> Parsed:
     """Free text: invisible characters and outer white space go, nothing else changes."""
     text = _visible(raw)
     values, words = without_nulls(text, "text")
-    odd = text != raw.str.strip_chars(ASCII_SPACE)
-    return Parsed(values, {"null_word": words, "spaces_or_hyphens": odd & values.is_not_null()})
+    is_plain = (text == raw).all()
+    odd = none_of(len(raw)) if is_plain else (text != raw.str.strip_chars(ASCII_SPACE)) & values.is_not_null()
+    return Parsed(values, {"null_word": words, "spaces_or_hyphens": odd})
 
 
 def parse_name(raw: pl.Series) -> Parsed:
@@ -68,7 +70,7 @@ def parse_name(raw: pl.Series) -> Parsed:
         )
         half = text.str.replace_many(["（", "）"], ["(", ")"])
         values = where(chinese, full, half).str.replace_all(r"\s+", " ")
-    outer = raw.str.strip_chars(SPACE)
+    outer = raw if (visible == raw).all() else raw.str.strip_chars(SPACE)
     changed = (values != text) | ((visible == outer) & (visible != raw))
     return Parsed(
         values,
@@ -85,12 +87,17 @@ def clean_code(raw: pl.Series, column_type: str, *, hyphens: bool) -> tuple[pl.S
     needed."""
     trimmed = raw.str.strip_chars(SPACE)
     full = trimmed.str.contains(FULL_WIDTH)
-    text, words = without_nulls(half_width(trimmed), column_type)
+    normal = half_width(trimmed)
+    text, words = without_nulls(normal, column_type)
     unwanted = f"{_UNWANTED}|{_DASHES}" if hyphens else _UNWANTED
     spaced = (raw != trimmed) | trimmed.str.contains(unwanted)
-    if spaced.any():
-        text = text.str.replace_all(unwanted, "")
-        text = where(text != "", text)
+    if normal is not trimmed:
+        # Some signs become a space and a mark; a code must not depend on what stands in other rows.
+        spaced |= normal.str.contains(unwanted)
+    rows = spaced.fill_null(value=False).arg_true()
+    if len(rows):
+        bare = text.gather(rows).str.replace_all(unwanted, "")
+        text = text.clone().scatter(rows, where(bare != "", bare))
     kept = text.is_not_null()
     return text, {"null_word": words, "full_width": full & kept, "spaces_or_hyphens": spaced & kept & ~words}
 
@@ -103,6 +110,8 @@ def parse_code(raw: pl.Series, column: Column) -> Parsed:
     form = column.pattern or ("[0-9A-Z]+" if organisation else "[0-9A-Z]{18}")
     lower = ((upper != text) & upper.str.contains(f"^(?:{form})$")).fill_null(value=False)
     text = where(lower, upper, text)
+    if column.type == "reg_no" or "税务" in column.label:
+        text = mask_old_ids(text)
     filler = text.str.contains(r"^0{6,}[0X]$").fill_null(value=False)
     lost = text.str.contains(DIGITS_LOST).fill_null(value=False)
     return Parsed(

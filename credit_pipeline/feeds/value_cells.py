@@ -20,7 +20,7 @@ from credit_pipeline.feeds.cells import (
     where,
     without_nulls,
 )
-from credit_pipeline.feeds.numbers import MAX_FEN, parse_amount, parse_number
+from credit_pipeline.feeds.numbers import MAX_NUMBER, parse_amount, parse_number
 
 FAR_YEAR = 2099
 """From its first day on a date means 'no end' (2099-12-31, 9999-09-09)."""
@@ -123,14 +123,18 @@ def parse_integer(raw: pl.Series) -> Parsed:
     """Whole numbers."""
 
     def whole(number: Decimal) -> int | None:
-        return int(number) if number == number.to_integral_value() and abs(number) <= MAX_FEN else None
+        return int(number) if number == number.to_integral_value() and abs(number) <= MAX_NUMBER else None
 
-    return _numeric(raw, r"^-?[0-9]{1,18}$", pl.Int64, whole)
+    return _numeric(raw, r"^-?[0-9]{1,14}$", pl.Int64, whole)
 
 
 def parse_decimal(raw: pl.Series) -> Parsed:
     """Numbers with a fraction, as double."""
-    return _numeric(raw, r"^-?[0-9]{1,15}(?:\.[0-9]{1,15})?$", pl.Float64, float)
+
+    def fraction(number: Decimal) -> float | None:
+        return float(number) if abs(number) <= MAX_NUMBER else None
+
+    return _numeric(raw, r"^-?[0-9]{1,14}(?:\.[0-9]{1,15})?$", pl.Float64, fraction)
 
 
 def parse_money(raw: pl.Series, unit: str, currencies: Collection[str]) -> Parsed:
@@ -188,6 +192,9 @@ def parse_category(raw: pl.Series, column: Column) -> Parsed:
     return _coded(raw, _each(raw, lambda text: codes.get(plain_word(text)), pl.String), "category")
 
 
+_PIECE_END = re.compile(r"([、,;/|+]|和(?=\S)|并处)")
+
+
 def parse_categories(raw: pl.Series, column: Column) -> Parsed:
     """Several codes, sorted, distinct, joined by `|`.
 
@@ -195,14 +202,16 @@ def parse_categories(raw: pl.Series, column: Column) -> Parsed:
     word wins. A word ending in `-` (其他-) opens free text up to the next word.
     """
     codes = _code_words(column)
+    longest = max(len(_PIECE_END.split(word)) for word in codes)
     openings = sorted((word for word in codes if word.endswith("-")), key=len, reverse=True)
 
     def read(text: str) -> str | None:
-        pieces = re.split(r"([、,;/|+]|和(?=\S)|并处)", plain_word(re.sub(r"\s+", "、", text.strip())))
+        pieces = _PIECE_END.split(plain_word(re.sub(r"\s+", "、", text.strip())))
         found: set[str] = set()
         place, is_free_text = 0, False
         while place < len(pieces):
-            runs = (("".join(pieces[place:end]), end) for end in range(len(pieces), place, -1))
+            last = min(place + longest, len(pieces))
+            runs = (("".join(pieces[place:end]), end) for end in range(last, place, -1))
             word, end = next(((run, end) for run, end in runs if run in codes), ("", place + 1))
             opening = next((item for item in openings if pieces[place].startswith(item)), None)
             is_separator = place % 2 == 1 or not pieces[place]

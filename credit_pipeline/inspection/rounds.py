@@ -254,6 +254,7 @@ def _choose(
         select inspector_id, min(unit_id) as unit_id, bool_or(coalesce(is_leader, false)) as is_leader
         from staging.stg_inspectors
         where known_to is null
+            and (void_from is null or void_from > $day)
             and certificate_valid_to >= $day
             and not (leave_from is not null and leave_from <= $day and coalesce(leave_to, date '9999-12-31') >= $day)
         group by inspector_id

@@ -11,15 +11,20 @@ from typing import Literal
 
 import polars as pl
 
-Outcome = Literal["repaired", "accepted", "duplicate", "quarantined", "file"]
+Outcome = Literal[
+    "repaired", "accepted", "duplicate", "quarantined", "identified", "review", "file", "refused", "skipped"
+]
 
 
 @dataclass(frozen=True)
 class Entry:
     """One row of the key.
 
-    `outcome`: the row is accepted after a repair, accepted as it is, dropped as a duplicate, refused;
-    `file` for what is peculiar to a whole file. `rule` names the rule of the refusal or repair.
+    `outcome` of a row: accepted after a repair, accepted as it is, dropped as a duplicate, refused; or, of a
+    row whose enterprise has no readable USCC, accepted and identified by something else (`rule`: the rung,
+    `expected_value`: the USCC) or accepted and left to a person (`rule`: the reason).
+    Of a whole file: `file` for a peculiarity that a reader copes with, `refused` with the rule, `skipped`
+    because its content is known. `rule` names the rule of the refusal or repair.
     `row_number` is what a spreadsheet or editor shows, the line of JSON lines, the 1-based row of
     Parquet; none for files and for rows that are missing.
     """
@@ -57,3 +62,21 @@ def key_rows(feed: str, file: str, entries: Iterable[Entry]) -> pl.DataFrame:
         name: [getattr(entry, name) for entry in found] for name in _SCHEMA if name not in ("feed", "file")
     }
     return pl.DataFrame({"feed": [feed] * len(found), "file": [file] * len(found), **columns}, schema=_SCHEMA)
+
+
+def file_rows(
+    feed: str, file: str, sheet: str, rows: int, first_row: int, blank_row: int | None
+) -> pl.DataFrame:
+    """Which rows a file holds: `rows` of them from `first_row` on, without the empty one at `blank_row`."""
+    values = {
+        "feed": feed,
+        "file": file,
+        "sheet": sheet,
+        "rows": rows,
+        "first_row": first_row,
+        "blank_row": blank_row,
+    }
+    schema = {"feed": pl.String, "file": pl.String, "sheet": pl.String} | dict.fromkeys(
+        ("rows", "first_row", "blank_row"), pl.Int64
+    )
+    return pl.DataFrame([values], schema=schema)

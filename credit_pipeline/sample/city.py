@@ -11,6 +11,7 @@ so that the past tells of the future, but not all. Every feed is drawn from it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -42,7 +43,8 @@ _PERIOD = 80 * 30.44
 _SWING = 0.3
 _NEVER = 10**7
 _OLDEST = 5_479  # 1985-01-01
-_LETTERED_SINCE = 16_709  # 2015-10-01: first bodies with MA
+LETTERED_SINCE = 16_709  # 2015-10-01: first bodies with MA; the USCC replaces the registration number
+_TWIN_SHARE, _FEWEST_TWINS = 0.004, 40
 
 STATUSES = ["active", "revoked", "revoked_cancelled", "cancelled", "moved_out"]
 
@@ -81,11 +83,34 @@ class City:
     sine: Floats
     filed: Bools
     """n × 3: annual report of 2023, 2024, 2025 filed by the end of June of the next year."""
+    unique_name: Bools
+    """Whether nobody else bears or bore the firm's name, and who reads the name may know the firm by it."""
+    unique_old_name: Bools
+    twin: Ints
+    """Another firm of the same name and county, or -1."""
+    parent: Ints
+    """Head office of a branch, if it is in this city, else -1."""
     in_register: Bools
     """Whether the register's row of the firm was sent clean, so that a reader can look the firm up."""
+    reg_no_in_register: Bools
+    """Whether that row also carried the old registration number."""
+    rename_in_register: Bools
+    """Whether the change log named the former name in a clean row."""
 
     def __len__(self) -> int:
         return len(self.head)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """All names that a firm bears or bore."""
+        return frozenset(self.name) | frozenset(self.old_name.drop_nulls())
+
+    @cached_property
+    def parents(self) -> Bools:
+        """Which firms have a branch in the city."""
+        found = np.zeros(len(self), dtype=bool)
+        found[self.parent[self.parent >= 0]] = True
+        return found
 
     def risk_at(self, day: Ints | int, firm: Ints | slice = slice(None)) -> Floats:
         """Latent risk of the firms on the days."""
@@ -162,22 +187,33 @@ def build_city(enterprises: int, seed: int, day: int = 1) -> City:
         [*regions().code, "411300"], np.where(rng.random(rows) < 0.25, len(regions().code), region)
     )
     code = np.array([int(c) for c in regions().code], dtype=np.int64)[region]
-    uscc = make_usccs(head, issuing.cast(pl.Int64).to_numpy(), serial, established >= _LETTERED_SINCE)
+    uscc = make_usccs(head, issuing.cast(pl.Int64).to_numpy(), serial, established >= LETTERED_SINCE)
     name = enterprise_names(rng, head, region, industry, form)
     is_branch = (head == 91) & (rng.random(rows) < 0.012)
     branch_place = words(regions().short, rng.integers(0, len(regions().code), rows))
+    parent = _parents(rng, head, is_branch)
+    name = name.gather(np.where(parent >= 0, parent, np.arange(rows)))
     name = where(is_branch, joined(name, branch_place, "分公司"), name)
     type_code = where(is_branch, "2130", type_code)
-    renamed, old_name = _former_names(rng, name, head, established, ended, end, is_branch)
+    twin = _twins(rng, region, is_branch, parent, day)
+    name = name.gather(np.where((twin >= 0) & (twin < np.arange(rows)), twin, np.arange(rows)))
+    renamed, old_name = _former_names(rng, name, head, established, ended, end, is_branch | (twin >= 0))
+    unique_name, unique_old_name = _unique(name, old_name)
     person = np.where((group >= 0) & (rng.random(rows) < 0.5), group_head, np.arange(rows))
     shares_address = (group >= 0) & (group % 10 < 3)
     address = addresses(rng, region, township).gather(np.where(shares_address, group_head, np.arange(rows)))
+    reg_no = where(
+        rng.random(rows) < np.where(established < LETTERED_SINCE, 0.97, 0.4), make_reg_nos(code, serial), None
+    )
     return City(
         day=day,
         uscc=uscc,
         name=name,
         old_name=old_name,
-        reg_no=where(rng.random(rows) < 0.85, make_reg_nos(code, serial), None),
+        # Every other pair of twins is one firm registered anew: it kept its old number.
+        reg_no=reg_no.gather(
+            np.where((twin >= 0) & (twin % 2 == 0), np.minimum(twin, np.arange(rows)), np.arange(rows))
+        ),
         pripid=make_pseudonyms("4113", serial),
         address=address,
         legal_rep=person_names(rng, rows).gather(person),
@@ -202,8 +238,51 @@ def build_city(enterprises: int, seed: int, day: int = 1) -> City:
         cosine=swing[0],
         sine=swing[1],
         filed=rng.random((rows, 3)) > sigmoid(-3.4 + 1.0 * risk)[:, None],
+        unique_name=unique_name,
+        unique_old_name=unique_old_name,
+        twin=twin,
+        parent=parent,
         in_register=np.ones(rows, dtype=bool),
+        reg_no_in_register=np.zeros(rows, dtype=bool),
+        rename_in_register=np.zeros(rows, dtype=bool),
     )
+
+
+def _parents(rng: np.random.Generator, head: Ints, is_branch: Bools) -> Ints:
+    """Half of the branches belong to a company of the city (-1: to one elsewhere); no company has two."""
+    parent = np.full(len(head), -1, dtype=np.int64)
+    branches = np.flatnonzero(is_branch & (rng.random(len(head)) < 0.5))
+    companies = rng.permutation(np.flatnonzero((head == 91) & ~is_branch))
+    pairs = min(len(branches), len(companies))
+    parent[branches[:pairs]] = companies[:pairs]
+    return parent
+
+
+def _twins(rng: np.random.Generator, region: Ints, is_branch: Bools, parent: Ints, day: int) -> Ints:
+    """One firm in 250 shares its name with another of its county, so that a name alone says nothing."""
+    rows = len(region)
+    twin = np.full(rows, -1, dtype=np.int64)
+    free = ~is_branch
+    free[parent[parent >= 0]] = False
+    wanted = min(max(_FEWEST_TWINS, round(rows * _TWIN_SHARE)), rows // 20) // 2 if day == 1 else 0
+    order = rng.permutation(np.flatnonzero(free))
+    order = order[np.argsort(region[order], kind="stable")]
+    first = np.flatnonzero(region[order[:-1]] == region[order[1:]])[::2] if len(order) > 1 else order
+    chosen = np.sort(rng.permutation(first)[:wanted])
+    # Neighbours in that order; a firm that would be in two pairs stays out of the second.
+    chosen = chosen[np.diff(chosen, prepend=-2) > 1]
+    one, other = order[chosen], order[chosen + 1] if len(chosen) else order[:0]
+    twin[one], twin[other] = other, one
+    return twin
+
+
+def _unique(name: pl.Series, old_name: pl.Series) -> tuple[Bools, Bools]:
+    """Whether nobody else bears or bore the name, and the former name."""
+    every = pl.concat([name, old_name.drop_nulls()]).alias("n")
+    repeated = every.filter(every.is_duplicated()).unique()
+    unique = ~name.is_in(repeated.implode())
+    unique_old = ~old_name.is_in(repeated.implode()) & old_name.is_not_null()
+    return unique.to_numpy(), unique_old.fill_null(value=False).to_numpy()
 
 
 def _forms(rng: np.random.Generator, head: Ints) -> tuple[pl.Series, pl.Series]:

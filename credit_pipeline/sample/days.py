@@ -6,27 +6,45 @@ Not here: writing (generator).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 
 from credit_pipeline.sample.business import registrations
 from credit_pipeline.sample.city import City, build_city
 from credit_pipeline.sample.events import frame, text, with_reported, years_part
-from credit_pipeline.sample.names import addresses, joined, person_names
-from credit_pipeline.sample.streams import Window, dates, history, stream
+from credit_pipeline.sample.names import addresses, fancy_words, joined, person_names, where
+from credit_pipeline.sample.streams import Ints, Window, dates, history, increment, stream
 
-SNAPSHOT_REGION = "411372"
-"""The zone that sends its whole register every day."""
+FIRST_SNAPSHOT_DAY = 3
+"""The whole register comes again on that day, then weekly."""
 CITY_PART = "411300"
 """Increments come from the city's office, not from each county."""
 WITHDRAWING_FEEDS = ("penalties", "licences")
 REGIONAL_FEEDS = ("registrations", "licences", "penalties", "abnormal_listings")
-_NEW_SHARE, _CHANGED_SHARE, _DELETED_SHARE = 0.001, 0.004, 0.003
+_NEW_SHARE, _CHANGED_SHARE = 0.001, 0.004
 
 
-def newly_registered(enterprises: int, seed: int, day: int) -> City:
-    """The enterprises founded just before that delivery, about 0.1 % of the city."""
-    return build_city(max(1, round(enterprises * _NEW_SHARE)), seed, day)
+def newly_registered(known: list[City], seed: int, day: int) -> City:
+    """The enterprises founded just before that delivery, about 0.1 % of the city.
+
+    The register gives nobody the name of another; `known` are the cities so far, the whole one first.
+    """
+    city = build_city(max(1, round(len(known[0]) * _NEW_SHARE)), seed, day)
+    taken = pl.concat([names for one in known for names in (one.name, one.old_name)])
+    rng = stream(seed, "new_names", day)
+    for _ in range(3):
+        repeated = city.name.is_in(taken.implode()).to_numpy()
+        city = replace(city, name=where(repeated, _lengthened(city.name, rng), city.name))
+    return city
+
+
+def _lengthened(names: pl.Series, rng: np.random.Generator) -> pl.Series:
+    """The names with two more characters before their form."""
+    more = pl.DataFrame({"n": names, "m": fancy_words(rng, len(names), 0.0)})
+    head, tail = pl.col("n").str.head(-4), pl.col("n").str.tail(4)
+    return more.select(pl.concat_str(head, "m", tail)).to_series()
 
 
 def register_of(city: City, seed: int) -> pl.DataFrame:
@@ -38,15 +56,13 @@ def register_of(city: City, seed: int) -> pl.DataFrame:
 def changed(city: City, seed: int, window: Window) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Register rows with a new address, representative, capital or end, and the change log of that day.
 
-    No enterprise changes on two days, and none of the zone that sends snapshots does.
+    No enterprise changes on two days.
     """
     rng = stream(seed, "changed", window.day)
-    zone = stream(seed, "changed", 0).permutation(len(city))
-    zone = zone[(city.status[zone] == 0)]
+    order = _order_of_change(city, seed)
     wanted = max(1, round(len(city) * _CHANGED_SHARE))
-    firm = np.sort(zone[(window.day - 2) * wanted : (window.day - 1) * wanted])
-    before = register_of(city, seed)[firm].filter(pl.col("region") != SNAPSHOT_REGION)
-    firm = before["_firm"].to_numpy()
+    firm = np.sort(order[(window.day - 2) * wanted : (window.day - 1) * wanted])
+    before = register_of(city, seed)[firm]
     rows = len(firm)
     day = np.full(rows, window.end)
     kind = pl.Series(rng.integers(0, 10, rows))
@@ -105,9 +121,14 @@ def changed(city: City, seed: int, window: Window) -> tuple[pl.DataFrame, pl.Dat
 
 
 def new_rows(newcomers: City, seed: int) -> pl.DataFrame:
-    """Register rows of the newly registered, without the zone that sends snapshots."""
-    rows = register_of(newcomers, seed).filter(pl.col("region") != SNAPSHOT_REGION)
-    return of_no_known_firm(rows).with_columns(_part=pl.lit(CITY_PART))
+    """Register rows of the newly registered."""
+    return of_no_known_firm(register_of(newcomers, seed)).with_columns(_part=pl.lit(CITY_PART))
+
+
+def _order_of_change(city: City, seed: int) -> Ints:
+    """Active enterprises in the order in which they will change."""
+    order = stream(seed, "changed", 0).permutation(len(city))
+    return order[city.status[order] == 0]
 
 
 def of_no_known_firm(rows: pl.DataFrame) -> pl.DataFrame:
@@ -116,20 +137,38 @@ def of_no_known_firm(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(_firm=pl.lit(0, dtype=pl.Int64))
 
 
-def snapshot(city: City, newcomers: list[City], seed: int, window: Window) -> tuple[pl.DataFrame, list[str]]:
-    """The zone's whole register without a few enterprises that silently vanished; and their USCCs."""
-    parts = [register_of(one, seed) for one in (city, *newcomers)]
-    rows = pl.concat([part.filter(pl.col("region") == SNAPSHOT_REGION) for part in parts])
-    old = int((parts[0]["region"] == SNAPSHOT_REGION).sum())
-    per_day = max(1, round(old * _DELETED_SHARE)) if old > 1 else 0
-    lost = stream(seed, "silent_deletion", 0).permutation(old)[
-        : min(per_day * (window.day - 1), old - 1 if old else 0)
-    ]
-    kept = np.setdiff1d(np.arange(len(rows)), lost)
-    return rows[kept], sorted(rows["uscc"].gather(np.sort(lost)).to_list())
+def is_snapshot_day(day: int) -> bool:
+    """The third day, and every seventh after it."""
+    return day >= FIRST_SNAPSHOT_DAY and (day - FIRST_SNAPSHOT_DAY) % 7 == 0
 
 
-def withdrawn(sent: pl.DataFrame, window: Window) -> pl.DataFrame:
-    """Rows sent earlier, withdrawn today: same key, state withdrawn."""
+def snapshot(
+    city: City, newcomers: list[City], seed: int, window: Window, vanishing: float
+) -> tuple[pl.DataFrame, list[str]]:
+    """The whole register as it stands that day, without those that silently vanished, that share of it more in
+    every snapshot; and their USCCs."""
+    changes = [changed(city, seed, increment(day))[0] for day in range(2, window.day + 1)]
+    fresh = pl.concat([*changes, *(register_of(one, seed) for one in newcomers)])
+    fresh = fresh.with_columns(_part=pl.col("region"))
+    touched = np.concatenate([rows["_firm"].to_numpy() for rows in changes])
+    rows = register_of(city, seed)
+    wanted = round(len(city) * vanishing * ((window.day - FIRST_SNAPSHOT_DAY) // 7 + 1))
+    # Those whose turn to change comes last: a change would bring them back.
+    last = _order_of_change(city, seed)[::-1]
+    lost = last[city.in_register[last]][: max(1, wanted)]
+    kept = np.setdiff1d(np.arange(len(rows)), np.concatenate([touched, lost]))
+    return of_no_known_firm(pl.concat([rows[kept], fresh])), rows["uscc"].gather(
+        np.sort(lost)
+    ).sort().to_list()
+
+
+def later_state(sent: pl.DataFrame, window: Window, state: str) -> pl.DataFrame:
+    """Rows sent earlier, with the state that they have from today on: same key."""
     today = dates(np.full(len(sent), window.end))
-    return sent.with_columns(record_status=pl.lit("withdrawn"), reported_date=today)
+    return sent.with_columns(record_status=pl.lit(state), reported_date=today)
+
+
+def not_yet_sent(sent: pl.DataFrame, day: int) -> pl.DataFrame:
+    """A record that looks like one sent earlier, but whose number comes with delivery `day` only."""
+    number = pl.col("document_no").str.replace(r"〕\d+号$", f"〕{900_000 + day}号")
+    return sent.with_columns(document_no=number)

@@ -26,7 +26,7 @@ from credit_pipeline.sample.streams import Ints
 Place = Literal["here", "before", "after", "end"]
 _TRIES = 25
 _BLOCK = 400
-_RARE_WEIGHT = 4.0
+_RARE_WEIGHT, _FEW_FEEDS = 4.0, 3
 _TYPED = ("date", "money", "integer", "decimal", "boolean")
 """Types that Parquet files hold as such, so that no wrong text can stand there."""
 
@@ -37,6 +37,7 @@ class Mutation:
 
     `place` other than `here` leaves the row as it is and adds a changed copy before it, after it or at
     the end of the file. `damage` is done to the line of a CSV file: one field too many or two too few.
+    `outcome` and `rule` say what becomes of this row where it is not what becomes of others of its kind.
     """
 
     column: str
@@ -45,6 +46,8 @@ class Mutation:
     note: str = ""
     place: Place = "here"
     damage: Literal["", "extra", "short"] = ""
+    outcome: Outcome | None = None
+    rule: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,10 @@ class Case:
         """Whether the office sends all those columns."""
         return all(name in self.office.columns for name in names)
 
+    def present(self, changes: dict[str, str | None]) -> dict[str, str | None]:
+        """Those of the changes whose column the office sends."""
+        return {name: value for name, value in changes.items() if self.has(name)}
+
     @property
     def name_column(self) -> str | None:
         """Column with the name of the enterprise."""
@@ -103,12 +110,23 @@ class Kind:
 
 @dataclass
 class SpoiltFile:
-    """A file ready to write, with its part of the answer key and the clean rows' positions in the frame."""
+    """A file ready to write, with its part of the answer key.
+
+    `clean`: positions in the frame of the rows that nothing happened to; `unchanged`: of these and of rows of
+    which only a copy was changed; `corrigible`: of rows that are refused although their key and enterprise
+    can be read.
+    """
 
     rows: pl.DataFrame
     broken_lines: dict[int, str]
     entries: list[Entry]
     clean: Ints
+    unchanged: Ints
+    corrigible: Ints
+
+
+def _commonness(kind: Kind) -> tuple[bool, bool, int]:
+    return (not kind.formats, kind.firms is None, len(kind.feeds) or 99)
 
 
 @dataclass
@@ -126,8 +144,8 @@ class Deck:
     def of(cls, feed: Feed, kinds: list[Kind], rng: np.random.Generator, share: float) -> Deck:
         usable = [kind for kind in kinds if not kind.feeds or feed.name in kind.feeds]
         order = [usable[i] for i in rng.permutation(len(usable))]
-        # What only this feed can show comes first, so that few dirty rows are enough to show it.
-        return cls(usable, rng, share, sorted(order, key=lambda kind: not kind.feeds))
+        # What few feeds or enterprises can show comes first, so that few dirty rows are enough to show it.
+        return cls(usable, rng, share, sorted(order, key=_commonness))
 
     def wanted(self, rows: int) -> int:
         """How many rows of a file of so many to spoil: the share of all rows so far, rounded."""
@@ -145,7 +163,7 @@ class Deck:
         if not pool:
             return None
         # Kinds that only few feeds can have come more often there.
-        shares = np.cumsum([_RARE_WEIGHT if kind.feeds else 1.0 for kind in pool])
+        shares = np.cumsum([_RARE_WEIGHT if 0 < len(kind.feeds) <= _FEW_FEEDS else 1.0 for kind in pool])
         return pool[int(np.searchsorted(shares, self.rng.random() * shares[-1], side="right"))]
 
     def give_back(self, kind: Kind) -> None:
@@ -173,7 +191,7 @@ def spoil(
             deck.give_back(kind)
         else:
             hits.append((found[0], kind, found[1]))
-    return _assemble(office, rows, hits)
+    return _assemble(feed, office, rows, hits)
 
 
 class _Candidates:
@@ -185,7 +203,7 @@ class _Candidates:
         self.next = 0
         self._block: list[dict[str, Any]] = []
         self._block_start = 0
-        self._fitting: dict[str, list[int]] = {}
+        self._fitting: dict[str, Ints] = {}
 
     def _row(self, place: int) -> dict[str, Any]:
         """The row at that place of the random order."""
@@ -206,10 +224,10 @@ class _Candidates:
             return
         if kind.name not in self._fitting:
             fit = kind.firms(city, self.firms)
-            self._fitting[kind.name] = self.order[fit[self.order]].tolist()
+            self._fitting[kind.name] = self.order[fit[self.order]]
         for position in self._fitting[kind.name]:
-            if position not in self.used:
-                yield position, self.rows.row(position, named=True)
+            if int(position) not in self.used:
+                yield int(position), self.rows.row(int(position), named=True)
 
     def find(
         self, kind: Kind, feed: Feed, office: Office, city: City, as_of: int, rng: np.random.Generator
@@ -223,7 +241,9 @@ class _Candidates:
         return None
 
 
-def _assemble(office: Office, rows: pl.DataFrame, hits: list[tuple[int, Kind, Mutation]]) -> SpoiltFile:
+def _assemble(
+    feed: Feed, office: Office, rows: pl.DataFrame, hits: list[tuple[int, Kind, Mutation]]
+) -> SpoiltFile:
     count = len(rows)
     changed: dict[str, tuple[list[int], list[str | None]]] = {}
     extra: list[dict[str, Any]] = []
@@ -258,8 +278,8 @@ def _assemble(office: Office, rows: pl.DataFrame, hits: list[tuple[int, Kind, Mu
     entries = [
         Entry(
             kind.name,
-            kind.outcome,
-            kind.rule,
+            mutation.outcome or kind.outcome,
+            kind.rule if mutation.rule is None else mutation.rule,
             row_number=office.row_number(int(at)),
             column=mutation.column,
             expected_value=mutation.expected,
@@ -268,4 +288,21 @@ def _assemble(office: Office, rows: pl.DataFrame, hits: list[tuple[int, Kind, Mu
         for at, (_, kind, mutation) in zip(final, hits, strict=True)
     ]
     touched = np.array([hit[0] for hit in hits], dtype=np.int64)
-    return SpoiltFile(rows, broken, entries, np.setdiff1d(np.arange(count), touched))
+    changed_rows = np.array([hit[0] for hit in hits if hit[2].place == "here"], dtype=np.int64)
+    corrigible = [position for position, kind, mutation in hits if _is_corrigible(feed, kind, mutation)]
+    return SpoiltFile(
+        rows,
+        broken,
+        entries,
+        np.delete(np.arange(count), touched),
+        np.delete(np.arange(count), changed_rows),
+        np.array(sorted(corrigible), dtype=np.int64),
+    )
+
+
+def _is_corrigible(feed: Feed, kind: Kind, mutation: Mutation) -> bool:
+    """Whether a corrected row can be recognised as this refused one by its key."""
+    kept = {*feed.business_key, "uscc", "party_name", "enterprise_name"}
+    outcome = mutation.outcome or kind.outcome
+    readable = bool(mutation.changes) and kind.name not in ("undecodable", "foreign_row")
+    return outcome == "quarantined" and readable and not kept & set(mutation.changes)

@@ -13,8 +13,10 @@ from credit_pipeline.sample.dirt import Case, Kind, Mutation
 from credit_pipeline.sample.streams import Bools, Ints
 
 _FULL_WIDTH = str.maketrans({chr(code): chr(code + 0xFEE0) for code in range(0x21, 0x7F)})
-_LOOK_ALIKE = "01258BL"
-_PLACEHOLDERS = ["00000000000000000X", "000000000000000000"]
+_LOOK_ALIKE = {
+    "0": "O", "1": "IL", "L": "1I", "2": "Z", "5": "S", "8": "B", "B": "8",
+}  # fmt: skip
+"""What a character of a code is mistaken for; I, O, S and Z stand in no code, L and B also in true ones."""
 
 
 def _uscc(case: Case) -> str | None:
@@ -59,24 +61,6 @@ def _check_digit(case: Case) -> Mutation | None:
     return _spoilt_uscc(case, uscc[:-1] + case.pick(other))
 
 
-def _masked(case: Case) -> Mutation | None:
-    uscc = _uscc(case)
-    return None if uscc is None else _spoilt_uscc(case, uscc[:6] + "******" + uscc[12:])
-
-
-def _placeholder(case: Case) -> Mutation | None:
-    return _spoilt_uscc(case, case.pick(_PLACEHOLDERS)) if _uscc(case) else None
-
-
-def _old_reg_no(case: Case) -> Mutation | None:
-    return _spoilt_uscc(case, case.city.reg_no[case.firm]) if _uscc(case) else None
-
-
-def _org_code(case: Case) -> Mutation | None:
-    uscc = _uscc(case)
-    return None if uscc is None else _spoilt_uscc(case, uscc[8:17])
-
-
 def _personal_id(case: Case) -> Mutation | None:
     if _uscc(case) is None:
         return None
@@ -111,6 +95,7 @@ def _spaces(case: Case) -> Mutation | None:
         f"{uscc[:8]}-{uscc[8:17]}-{uscc[17]}",
         f"{uscc[:2]} {uscc[2:8]} {uscc[8:17]} {uscc[17]}",
         f"'{uscc}",
+        f'="{uscc}"',
         f"{uscc}\u3000",
         f"{uscc[:8]}\u00a0{uscc[8:]}",
         f"{uscc[:8]}\u200b{uscc[8:]}",
@@ -124,15 +109,42 @@ def _lower_case(case: Case) -> Mutation | None:
     return None if uscc is None else _repairable_uscc(case, uscc.lower())
 
 
+def _mistaken(case: Case, uscc: str) -> str | None:
+    """The code with one character that looks like the right one; never another valid code."""
+    places = [place for place in range(2, 18) if uscc[place] in _LOOK_ALIKE]
+    for _ in range(4):
+        place = places[int(case.rng.integers(len(places)))] if places else 0
+        wrong = uscc[:place] + case.pick(list(_LOOK_ALIKE.get(uscc[place], ""))) + uscc[place + 1 :]
+        # Three zeros at the end are also what a spreadsheet leaves of a number.
+        if wrong != uscc and not passes_uscc_check(wrong) and not wrong.endswith("000"):
+            return wrong
+    return None
+
+
 def _confusable(case: Case) -> Mutation | None:
-    """O for 0 or I for 1; acceptable only because both check characters and the name agree with the
+    """O for 0, B for 8 and back; acceptable only because both check characters and the name agree with the
     register."""
     uscc, name = _uscc(case), case.name_column
-    if uscc is None or name is None or case.feed.name == "registrations":
+    if uscc is None or name is None or uscc != case.city.uscc[case.firm] or case.feed.name == "registrations":
         return None
-    places = [i for i in range(8, 18) if uscc[i] in "01"] or [3]
-    place = places[int(case.rng.integers(len(places)))]
-    return _repairable_uscc(case, uscc[:place] + {"0": "O", "1": "I"}[uscc[place]] + uscc[place + 1 :])
+    known = case.city.in_register[case.firm] and case.row[name] == case.city.name[case.firm]
+    wrong = _mistaken(case, uscc) if known else None
+    return None if wrong is None else _repairable_uscc(case, wrong)
+
+
+def _confusable_unconfirmed(case: Case) -> Mutation | None:
+    """The same mistake, but the name is not the one that the register has for the code."""
+    uscc, name = _uscc(case), case.name_column
+    wrong = None if uscc is None or name is None else _mistaken(case, uscc)
+    if wrong is None or name is None:
+        return None
+    stranger = f"郑州{case.pick(['宏', '盛', '泰'])}{case.pick(['远', '达', '通'])}外埠商贸有限公司"
+    rule = (
+        "uscc_characters"
+        if any(c not in ALPHABET for c in wrong) or not wrong[2:8].isdigit()
+        else "uscc_check_digit"
+    )
+    return Mutation("uscc", {"uscc": wrong, name: stranger}, note=wrong, rule=rule)
 
 
 def _placeholder_authority(case: Case) -> Mutation | None:
@@ -167,10 +179,6 @@ def _renamed(city: City, firms: Ints) -> Bools:
     return city.old_name.is_not_null().to_numpy()[np.maximum(firms, 0)]
 
 
-def _registered(city: City, firms: Ints) -> Bools:
-    return city.in_register[np.maximum(firms, 0)]
-
-
 def _rare_character(case: Case) -> Mutation | None:
     """Characters outside GBK, which need four bytes in GB18030."""
     column = "legal_representative"
@@ -184,16 +192,13 @@ CODE_KINDS = [
     Kind("uscc_length", "quarantined", "uscc_length", _length),
     Kind("uscc_characters", "quarantined", "uscc_characters", _characters),
     Kind("uscc_check_digit", "quarantined", "uscc_check_digit", _check_digit),
-    Kind("uscc_masked", "quarantined", "uscc_masked", _masked),
-    Kind("uscc_placeholder", "quarantined", "uscc_placeholder", _placeholder),
-    Kind("uscc_old_reg_no", "quarantined", "uscc_old_reg_no", _old_reg_no),
-    Kind("uscc_org_code", "quarantined", "uscc_org_code", _org_code),
     Kind("personal_id_in_uscc", "quarantined", "personal_id_in_uscc", _personal_id),
     Kind("digits_lost", "quarantined", "digits_lost", _digits_lost, formats=("csv", "xlsx")),
     Kind("full_width", "repaired", "full_width", _full_width),
     Kind("spaces_or_hyphens", "repaired", "spaces_or_hyphens", _spaces),
     Kind("lower_case", "repaired", "lower_case", _lower_case),
-    Kind("confusable_character", "repaired", "confusable_character", _confusable, firms=_registered),
+    Kind("confusable_character", "repaired", "confusable_character", _confusable),
+    Kind("confusable_unconfirmed", "quarantined", "uscc_check_digit", _confusable_unconfirmed),
     Kind("placeholder_code", "repaired", "placeholder_code", _placeholder_authority),
     Kind("name_brackets", "repaired", "name_brackets", _name_brackets),
     Kind("old_name", "accepted", "", _old_name, firms=_renamed),

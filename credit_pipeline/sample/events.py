@@ -14,7 +14,8 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from credit_pipeline.sample.city import City
+from credit_pipeline.sample.city import LETTERED_SINCE, City
+from credit_pipeline.sample.names import where
 from credit_pipeline.sample.streams import Ints, Window, dates, years_of
 from credit_pipeline.sample.tables import choose_index, industries, regions, units, vocabulary, words
 
@@ -39,6 +40,17 @@ def frame(rows: int, values: Values) -> pl.DataFrame:
 def party(city: City, firm: Ints, uscc: str = "uscc", name: str = "enterprise_name") -> dict[str, pl.Series]:
     """Code and name of the enterprises under the names that the feed gives them."""
     return {uscc: city.uscc.gather(firm), name: city.name.gather(firm)}
+
+
+def older_codes(city: City, firm: Ints) -> dict[str, pl.Series]:
+    """The codes that the USCC replaced in October 2015, which offices still fill in for older firms."""
+    older = city.established[firm] < LETTERED_SINCE
+    uscc = city.uscc.gather(firm)
+    return {
+        "reg_no": city.reg_no.gather(firm),
+        "org_code": where(older, uscc.str.slice(8, 9), None),
+        "tax_no": where(older & (firm % 2 == 0), uscc, None),
+    }
 
 
 def text_dates(days: Ints, pattern: str = "%Y%m%d") -> pl.Series:

@@ -16,14 +16,32 @@ import polars as pl
 
 from credit_pipeline.errors import BadInput
 from credit_pipeline.feeds.catalogue import get_feed
-from credit_pipeline.sample import business, directories, enforcement, listings, permits, ratings, society
+from credit_pipeline.sample import (
+    business,
+    directories,
+    enforcement,
+    listings,
+    mishaps,
+    permits,
+    ratings,
+    society,
+)
 from credit_pipeline.sample import days as later
 from credit_pipeline.sample.answer_key import Entry
 from credit_pipeline.sample.city import City, build_city
 from credit_pipeline.sample.landing import TRUTH, Landing, make_room
-from credit_pipeline.sample.streams import GO_LIVE, Window, day_number, history, increment, stream
+from credit_pipeline.sample.streams import (
+    GO_LIVE,
+    Window,
+    calendar_day,
+    day_number,
+    history,
+    increment,
+    stream,
+)
 
 _FEEDS: dict[str, Callable[[City, np.random.Generator, Window], pl.DataFrame]] = {
+    "registration_changes": business.registration_changes,
     "licences": permits.licences,
     "penalties": enforcement.penalties,
     "honours": permits.honours,
@@ -31,17 +49,22 @@ _FEEDS: dict[str, Callable[[City, np.random.Generator, Window], pl.DataFrame]] =
     "complaints": society.complaints,
     "public_opinion": society.public_opinion,
     "operations": business.operations,
-    "registration_changes": business.registration_changes,
     "abnormal_listings": listings.abnormal_listings,
     "serious_violations": listings.serious_violations,
     "judgment_defaulters": listings.judgment_defaulters,
     "public_credit_evaluations": ratings.public_credit_evaluations,
     "industry_ratings": ratings.industry_ratings,
 }
-"""Feeds of events: the same function makes the history and each day's increment."""
+"""Feeds of events: the same function makes the history and each day's increment. Changes of names come first:
+dirt asks whether the register tells a former name."""
 _REPAIRABLE = ("penalties", "abnormal_listings", "serious_violations")
 _RESENT = 2
 """Rows of each feed that a later day sends once more."""
+_FIRST_LATER_DAY = 2
+_OUT_OF_ORDER = (0, 1)
+"""Positions among the remembered rows of which later days make records that nobody has seen."""
+_CORRECTED = 3
+"""Refused rows of each feed that come corrected on the second day."""
 
 
 @dataclass(frozen=True)
@@ -62,23 +85,27 @@ def generate(
     seed: int = 7,
     days: int = 1,
     dirt: float = 0.02,
+    vanishing: float = 0.001,
     progress: Callable[[str], None] | None = None,
 ) -> SampleSummary:
     """Write the feeds of a synthetic Nanyang to `out`, one folder per feed, and `out/as_of` with the last
     day.
 
     The same (enterprises, seed, days, dirt) give the same bytes; day 1 is the same whatever `days` is.
-    `dirt` is the share of spoilt rows, one kind to a row, each in `out/_truth/answer_key.csv`; the hidden
+    `dirt` is the share of spoilt rows, one kind to a row, each in `out/_truth/answer_key.csv`, and
+    of files that go wrong as a whole; `out/_truth/file_rows.csv` says which rows each file holds.
+    `vanishing`: share of the register that each later snapshot silently lacks (an office should be told from
+    0.005 on). The hidden
     risk of each enterprise is in `out/_truth/risk.parquet` (uscc, latent_risk, breach_probability_12m).
     Files of an earlier sample in `out` are replaced; `as_of` is written last.
 
     Raises:
         BadInput: an argument is out of range, or `out` holds feed files that no sample wrote.
     """
-    if enterprises < 1 or days < 1 or not 0 <= dirt <= 0.5:
+    if enterprises < 1 or days < 1 or not 0 <= dirt <= 0.5 or not 0 <= vanishing <= 0.5:
         raise BadInput(
-            "a sample needs at least one enterprise, at least one day and a share of dirt from 0 to 0.5,"
-            f" not enterprises={enterprises}, days={days}, dirt={dirt}"
+            "a sample needs at least one enterprise, at least one day and shares of dirt and of vanishing rows"
+            f" from 0 to 0.5, not enterprises={enterprises}, days={days}, dirt={dirt}, vanishing={vanishing}"
         )
     make_room(out)
     report = progress or (lambda message: None)
@@ -88,8 +115,8 @@ def generate(
     repairable = _history(landing)
     newcomers: list[City] = []
     for day in range(2, days + 1):
-        newcomers.append(later.newly_registered(enterprises, seed, day))
-        _increment(landing, increment(day), newcomers, repairable)
+        newcomers.append(later.newly_registered([city, *newcomers], seed, day))
+        _increment(landing, increment(day), newcomers, repairable, vanishing)
     as_of = GO_LIVE + timedelta(days=days - 1)
     _write_truth(out / TRUTH / "risk.parquet", [city, *newcomers], as_of)
     answer_key = landing.write_key()
@@ -115,17 +142,24 @@ def _history(landing: Landing) -> dict[str, pl.DataFrame]:
     landing.deliver("credit_repairs", repairs, window)
     landing.deliver("inspectors", directories.inspectors(stream(seed, "inspectors"), window), window)
     landing.deliver("inspection_items", directories.inspection_items(), window)
+    if landing.dirt:
+        mishaps.go_live_mishaps(landing, window)
     return repairable
 
 
 def _increment(
-    landing: Landing, window: Window, newcomers: list[City], repairable: dict[str, pl.DataFrame]
+    landing: Landing,
+    window: Window,
+    newcomers: list[City],
+    repairable: dict[str, pl.DataFrame],
+    vanishing: float,
 ) -> None:
     """A later day: what is new, in a folder of that date."""
     city, seed, day = landing.city, landing.seed, window.day
     changed, change_log = later.changed(city, seed, window)
     landing.deliver("registrations", pl.concat([changed, later.new_rows(newcomers[-1], seed)]), window)
-    _deliver_snapshot(landing, window, newcomers)
+    if later.is_snapshot_day(day):
+        _deliver_snapshot(landing, window, newcomers, vanishing)
     for name, make in _FEEDS.items():
         data = make(city, stream(seed, name, day), window)
         if name == "registration_changes":
@@ -138,31 +172,41 @@ def _increment(
     repairs = listings.credit_repairs(city, stream(seed, "credit_repairs", day), window, repairable)
     landing.deliver("credit_repairs", repairs, window)
     _deliver_again(landing, window)
+    if landing.dirt:
+        _deliver_out_of_order(landing, window)
+        if window.day == _FIRST_LATER_DAY:
+            _deliver_corrected(landing, window)
+            mishaps.repeated_file(landing, f"judgment_defaulters/{calendar_day(window.end).isoformat()}")
 
 
-def _deliver_snapshot(landing: Landing, window: Window, newcomers: list[City]) -> None:
-    """One zone's whole register, in which a few enterprises are missing."""
-    rows, lost = later.snapshot(landing.city, newcomers, landing.seed, window)
-    if rows.is_empty():
-        return
-    for one in landing.deliver("registrations", rows, window, clean=True, suffix="_snapshot"):
-        whole = Entry("full_snapshot", "file", note=f"{later.SNAPSHOT_REGION} 全量快照")
-        gone = [Entry("silent_deletion", "accepted", expected_value=uscc, note="快照中缺失") for uscc in lost]
-        landing.note("registrations", one.file, one.office, [whole, *gone])
+def _deliver_snapshot(landing: Landing, window: Window, newcomers: list[City], vanishing: float) -> None:
+    """The whole register once more, in which a few enterprises are missing."""
+    rows, lost = later.snapshot(landing.city, newcomers, landing.seed, window, vanishing)
+    delivered = landing.deliver("registrations", rows, window, clean=True, suffix="_snapshot")
+    for one in delivered:
+        landing.note("registrations", one.file, one.office, [Entry("full_snapshot", "file", note="全量快照")])
+    gone = [Entry("silent_deletion", "accepted", expected_value=uscc, note="快照中缺失") for uscc in lost]
+    landing.note("registrations", delivered[0].file, delivered[0].office, gone)
 
 
 def _deliver_again(landing: Landing, window: Window) -> None:
     """Some rows of the go-live load once more, some withdrawn."""
     for name, sent in sorted(landing.sent.items()):
-        if get_feed(name).information_kind == "directory" or len(sent) <= _RESENT:
+        if get_feed(name).information_kind == "directory" or len(sent) // 2 < _RESENT:
             continue
-        order = stream(landing.seed, f"again/{name}", window.day).permutation(len(sent))
-        again = sent[np.sort(order[:_RESENT])]
+        # What was withdrawn is not sent again: that would be news.
+        half = len(sent) // 2
+        order = stream(landing.seed, f"again/{name}", window.day).permutation(half)
+        chosen = np.sort(order[:_RESENT])
+        if not landing.is_new_choice(name, chosen.tolist()):
+            continue  # the same rows once more would be a file of known content
+        again = sent[chosen]
         for one in landing.deliver(name, again, window, clean=True, suffix="_resent"):
             entry = Entry("exact_duplicate", "duplicate", "exact_duplicate", note="重复报送")
             landing.note(name, one.file, one.office, one.each_row(entry))
-        if name in later.WITHDRAWING_FEEDS:
-            back = later.withdrawn(sent[order[_RESENT : _RESENT + 1]], window)
+        place = half + window.day - _FIRST_LATER_DAY
+        if name in later.WITHDRAWING_FEEDS and place < len(sent) - mishaps.WITHDRAWN_EARLY:
+            back = later.later_state(sent[place : place + 1], window, "withdrawn")
             for one in landing.deliver(name, back, window, clean=True, suffix="_withdrawn"):
                 entry = Entry(
                     "withdrawal",
@@ -172,6 +216,59 @@ def _deliver_again(landing: Landing, window: Window) -> None:
                     note=back["document_no"][0],
                 )
                 landing.note(name, one.file, one.office, one.each_row(entry))
+
+
+def _deliver_out_of_order(landing: Landing, window: Window) -> None:
+    """A withdrawal and a repair today of records that come tomorrow; and the records of yesterday's."""
+    for name in later.WITHDRAWING_FEEDS:
+        sent = landing.sent.get(name, pl.DataFrame())
+        if len(sent) <= max(_OUT_OF_ORDER):
+            continue
+        first, second = (sent[place : place + 1] for place in _OUT_OF_ORDER)
+        back = later.later_state(later.not_yet_sent(first, window.day), window, "withdrawn")
+        _deliver_one(landing, name, back, window, "_ahead", "withdrawal_before_arrival")
+        if name == "penalties":
+            _deliver_early_repair(landing, later.not_yet_sent(second, window.day + 1_000), window)
+        if window.day > _FIRST_LATER_DAY:
+            late = later.not_yet_sent(first, window.day - 1)
+            _deliver_one(landing, name, late, window, "_late", "original_after_withdrawal")
+            if name == "penalties":
+                late = later.not_yet_sent(second, window.day + 999)
+                _deliver_one(landing, name, late, window, "_late_repaired", "record_after_repair")
+
+
+def _deliver_one(
+    landing: Landing, name: str, row: pl.DataFrame, window: Window, suffix: str, kind: str
+) -> None:
+    for one in landing.deliver(name, row, window, clean=True, suffix=suffix):
+        status, number = row["record_status"][0], row["document_no"][0]
+        entry = Entry(kind, "accepted", column="record_status", expected_value=status, note=number)
+        landing.note(name, one.file, one.office, one.each_row(entry))
+
+
+def _deliver_early_repair(landing: Landing, record: pl.DataFrame, window: Window) -> None:
+    """The decision to repair a record that nobody has seen."""
+    repairs = landing.sent.get("credit_repairs", pl.DataFrame())
+    if repairs.is_empty():
+        return
+    row = repairs[:1].with_columns(
+        repair_no=pl.lit(f"XF{window.day:05d}000"),
+        uscc=pl.lit(record["uscc"][0]),
+        enterprise_name=pl.lit(record["party_name"][0]),
+        target_feed=pl.lit("penalties"),
+        target_record_no=pl.lit(record["document_no"][0]),
+    )
+    for one in landing.deliver("credit_repairs", row, window, clean=True, suffix="_ahead"):
+        entry = Entry("repair_before_record", "accepted", note=record["document_no"][0])
+        landing.note("credit_repairs", one.file, one.office, one.each_row(entry))
+
+
+def _deliver_corrected(landing: Landing, window: Window) -> None:
+    """Rows of the go-live load that were refused, sent again as they should have been."""
+    for name, rows in sorted(landing.refused.items()):
+        for one in landing.deliver(name, rows[:_CORRECTED], window, clean=True, suffix="_corrected"):
+            entry = Entry("corrected_again", "accepted", note="更正后重报")
+            landing.note(name, one.file, one.office, one.each_row(entry))
 
 
 def _write_truth(path: Path, cities: list[City], as_of: date) -> None:

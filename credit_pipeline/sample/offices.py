@@ -76,6 +76,7 @@ _PLAIN_REGISTER = (
     "currency",
     "approved_date",
 )
+_WITH_REG_NO = tuple(name for name in _PLAIN_REGISTER if name != "reg_no")
 
 
 def _registrations(feed: Feed, data: pl.DataFrame, part: str) -> Office:
@@ -87,10 +88,10 @@ def _registrations(feed: Feed, data: pl.DataFrame, part: str) -> Office:
             "登记信息",
             title=f"{place}企业登记信息汇总表",
             unit_line="单位：万元",
-            groups=(("基本信息", 7), ("资本与期限", 5), ("住所与行业", 9)),
+            groups=(("基本信息", 8), ("资本与期限", 5), ("住所与行业", 9)),
             footer="填报人：王登记    联系电话：0377-00000000    填报日期：2026年10月31日",
         )
-        office = _xlsx(feed, data, f"{place}企业登记信息.xlsx", layout, _PLAIN_REGISTER)
+        office = _xlsx(feed, data, f"{place}企业登记信息.xlsx", layout, _WITH_REG_NO)
         headers = office.headers | {"registered_capital_fen": "注册资本（万元）"}
         return replace(office, headers=headers)
     if turn == 0:
@@ -99,7 +100,7 @@ def _registrations(feed: Feed, data: pl.DataFrame, part: str) -> Office:
             "registered_capital_fen": "注册资金",
             "address": "注册地址",
         }
-        office = _csv(feed, data, f"{place}企业登记.csv", "label", "gb18030", overrides, _PLAIN_REGISTER)
+        office = _csv(feed, data, f"{place}企业登记.csv", "label", "gb18030", overrides, _WITH_REG_NO)
         columns = _front(office, "enterprise_name", "uscc", "established_date")
         return replace(
             _with(office, _capital("注册资金如 1,000(万元人民币)")), capital="with_currency", columns=columns
@@ -159,7 +160,7 @@ def _penalties(feed: Feed, data: pl.DataFrame, part: str) -> Office:
             "处罚",
             title=f"{place}行政处罚信息公示表",
             unit_line="单位：万元",
-            groups=(("行政相对人", 5), ("处罚决定", 12), ("机关信息", 4), ("其他", 5)),
+            groups=(("行政相对人", 7), ("处罚决定", 12), ("机关信息", 4), ("其他", 5)),
             footer="填报人：李公示    审核人：张审核",
         )
         return _xlsx(feed, data, f"{place}行政处罚.xlsx", layout, ("record_status", *person))
@@ -279,7 +280,7 @@ def _credit_repairs(feed: Feed, data: pl.DataFrame, part: str) -> Office:
 
 
 def _inspectors(feed: Feed, data: pl.DataFrame, part: str) -> Office:
-    codes = (("专业领域", "是否组长"), ("食品", "是"), ("药品", "否"), ("特种设备", ""))
+    codes = (("代码", "含义"), ("食品", "食品安全监管"), ("药品", "药品监管"), ("特种设备", "特种设备监察"))
     layout = Layout("执法人员", title="南阳市执法检查人员名录库", hidden_sheet=codes)
     return _xlsx(feed, data, "执法检查人员名录.xlsx", layout)
 

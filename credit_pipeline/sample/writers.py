@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from pathlib import Path
 
@@ -22,15 +22,24 @@ from credit_pipeline.sample.office import Layout, Office
 
 BROKEN_BYTES = "\ue000"
 """In a cell: bytes that are not valid in the file's encoding are written here."""
+NUMBER_CELL = "\ue001"
+"""Before the digits of a cell: Excel holds them as a number."""
+HIDDEN_SHEET = "代码表"
 _FIXED_TIME = datetime(2026, 10, 31, 2, 0, 0)
 _SCIENTIFIC = re.compile(r"\d\.\d+E\+\d+")
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def write(
-    path: Path, office: Office, feed: Feed, rows: pl.DataFrame, broken_lines: Mapping[int, str]
+    path: Path,
+    office: Office,
+    feed: Feed,
+    rows: pl.DataFrame,
+    broken_lines: Mapping[int, str],
+    damage: Callable[[bytes], bytes] | None = None,
 ) -> None:
-    """Write one file (not a member of an archive); `broken_lines`: data row position → `extra` or `short`."""
+    """Write one file (not a member of an archive); `broken_lines`: data row position → `extra` or `short`,
+    `damage`: done to the whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     renamed = rows.rename(office.headers)
@@ -47,6 +56,8 @@ def write(
         )
     else:
         _write_xlsx(part, office, feed, rows)
+    if damage is not None:
+        part.write_bytes(damage(part.read_bytes()))
     part.replace(path)
 
 
@@ -108,7 +119,7 @@ def _write_xlsx(path: Path, office: Office, feed: Feed, rows: pl.DataFrame) -> N
     if layout.footer:
         sheet.write_string(number + 2, 0, layout.footer)
     if layout.hidden_sheet:
-        hidden = workbook.add_worksheet("代码表")
+        hidden = workbook.add_worksheet(HIDDEN_SHEET)
         for row_number, row in enumerate(layout.hidden_sheet):
             for place, value in enumerate(row):
                 hidden.write_string(row_number, place, value)
@@ -155,6 +166,8 @@ def _write_cell(
     them so."""
     if kind in ("money", "integer", "decimal") and _is_number(value):
         sheet.write_number(row, place, float(value))
+    elif value.startswith(NUMBER_CELL):
+        sheet.write_number(row, place, int(value[1:]))
     elif _SCIENTIFIC.fullmatch(value) and float(value) >= 1e15:
         # A number in the cell has lost its digits only from 16 digits on; shorter ones come as the
         # text shown.
@@ -178,4 +191,4 @@ def _as_date(value: str) -> date | None:
 
 
 def _is_number(value: str) -> bool:
-    return re.fullmatch(r"-?\d+(\.\d+)?", value) is not None
+    return re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value) is not None

@@ -1,4 +1,5 @@
-"""The one `@dbt_assets`: every model and seed of the dbt project, built by one `dbt build` per run."""
+"""The one `@dbt_assets`: every model and seed of the dbt project, built by one `dbt build` per run; and the quality
+report that people read of it."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ from credit_pipeline.orchestration import (
     WAREHOUSE_POOL,
     Pipeline,
     as_of_date,
+    daily_asset,
     daily_partitions,
     one_day_per_run,
 )
@@ -25,6 +27,7 @@ from credit_pipeline.transform.dbt import (
     dbt_vars,
     target_path,
 )
+from credit_pipeline.transform.quality_report import read_report, report_markdown, report_plots
 from credit_pipeline.transform.sources import ensure_sources
 from credit_pipeline.transform.tables import TableFacts, describe_tables
 from credit_pipeline.warehouse import connect, mark_current, wait_until_free
@@ -125,4 +128,51 @@ def _with_table_metadata(
             "dagster/row_count": facts.row_count,
             "dagster/column_schema": dg.TableSchema(columns),
         }
+    )
+
+
+_REPORT_KEY = dg.AssetKey(["quality", "feed_quality_report"])
+
+
+@daily_asset(
+    "quality",
+    "feed_quality_report",
+    "What the feeds brought, what was refused, what is missing and how late it was, as a table and as pictures; "
+    "look at its metadata.",
+    "数据质量报告（图表）",
+    opens_warehouse=True,
+    deps=[
+        ["quality", name]
+        for name in ("arrival_lags", "feed_overview", "feed_quality", "quarantined_rows", "silent_deletions")
+    ],
+    kinds={"python"},
+    check_specs=[
+        dg.AssetCheckSpec(
+            "nothing_vanished",
+            asset=_REPORT_KEY,
+            description="The last full delivery of every snapshot feed holds nearly all records known before; "
+            "what is missing ends only when the office confirms it (credit-pipeline absences).",
+        )
+    ],
+)
+def feed_quality_report(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
+    settings, day = pipeline.settings, as_of_date(context)
+    with connect(settings, pipeline.target(day).path, read_only=True) as connection:
+        report = read_report(connection, day)
+    return dg.MaterializeResult(
+        metadata={
+            "report": dg.MetadataValue.md(report_markdown(report)),
+            **{name: dg.MetadataValue.md(text) for name, text in report_plots(report, settings).items()},
+            "stale_feeds": len(report.stale),
+            "open_rows": report.total("open_rows"),
+            "in_review": report.total("in_review"),
+            "missing_records": report.total("missing_records"),
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                passed=not report.vanishing,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={"feeds": ", ".join(report.vanishing) or "none", "count": len(report.vanishing)},
+            )
+        ],
     )

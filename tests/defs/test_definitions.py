@@ -10,7 +10,7 @@ from credit_pipeline.settings import Settings
 from credit_pipeline.transform.dbt import manifest_is_stale, prepare_manifest
 
 GROUPS = {
-    "raw", "staging", "enterprises", "indicators", "policy", "grading", "inspection", "extracts", "audit",
+    "raw", "lake", "staging", "quality", "enterprises", "indicators", "policy", "grading", "inspection", "extracts", "audit",
 }  # fmt: skip
 
 
@@ -75,6 +75,7 @@ def test_whatever_opens_the_warehouse_holds_its_pool(defs: dg.Definitions) -> No
         "inspection/inspection_draws",
         "extracts/unit_extracts",
         "grading/training_set",
+        "quality/feed_quality_report",
     }
     assert {name: pools[name] for name in expected} == dict.fromkeys(expected, "warehouse")
 
@@ -95,11 +96,12 @@ def test_nothing_runs_by_surprise(defs: dg.Definitions) -> None:
     """Prevents a schedule or sensor that starts itself on a fresh machine."""
     repository = defs.get_repository_def()
     assert {s.name: s.default_status.value for s in repository.schedule_defs} == {
+        "compact_monthly": "STOPPED",
         "daily_at_two": "STOPPED",
         "train_monthly": "STOPPED",
     }
     sensors = {s.name: s.default_status.value for s in repository.sensor_defs}
-    assert sensors == {"file_drop": "STOPPED", "run_failed": "STOPPED"}
+    assert sensors == dict.fromkeys(["feeds_need_attention", "file_drop", "run_failed"], "STOPPED")
 
 
 def test_blocking_checks_stand_before_publication(defs: dg.Definitions) -> None:

@@ -93,6 +93,8 @@ with
             case
                 when r.is_withdrawn
                 then 'withdrawn'
+                when r.void_from <= {{ as_of() }}
+                then 'absent'
                 when coalesce(r.status, 'active') <> 'active'
                 then r.status
                 when r.cancelled_date <= {{ as_of() }}
@@ -128,7 +130,12 @@ select
     e.is_gradable_kind,
     e.is_gradable_kind and e.resolved_status = 'active' as is_gradable,
     e.established_date,
-    case when e.resolved_status <> 'active' then least(e.cancelled_date, e.revoked_date) end as ended_date,
+    case
+        when e.resolved_status = 'absent'
+        then least(e.cancelled_date, e.revoked_date, e.void_from)
+        when e.resolved_status <> 'active'
+        then least(e.cancelled_date, e.revoked_date)
+    end as ended_date,
     e.address,
     e.resolved_region as region,
     g.region_name,

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from datetime import date
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
+import dagster as dg
 import pytest
 
-from credit_pipeline.audit.alerts import alert_run_failed
+from credit_pipeline.audit.alerts import Finding, alert_feeds, alert_run_failed
 from credit_pipeline.audit.log import AuditLog
+from credit_pipeline.audit.sensors import feeds_need_attention
 from credit_pipeline.errors import CreditPipelineError
 from credit_pipeline.settings import Settings
+from credit_pipeline.warehouse import mark_current
 
 
 class _Webhook(BaseHTTPRequestHandler):
@@ -69,3 +73,100 @@ def test_refused_webhook_is_an_error_without_its_address(tmp_path: Path, address
         alert_run_failed(settings, **FAILURE)
     assert "SECRET" not in str(caught.value) and caught.value.__cause__ is None
     assert "SECRET" not in repr(settings)
+
+
+FINDINGS = [
+    Finding("arrived_in_time", "raw/penalties"),
+    Finding("arrived_in_time", "raw/licences"),
+    Finding("no_file_refused", "raw/complaints"),
+    Finding("nothing_vanished", "quality/feed_quality_report", ("registrations", "related_parties")),
+    Finding("holidays_cover_the_year", "quality/working_days"),
+]
+
+
+def test_feeds_are_told_once_per_day_and_change(tmp_path: Path, address: str) -> None:
+    """Prevents a feed that stopped from going unnoticed, and the same message after each run of a day."""
+    _Webhook.answer = 200
+    settings = Settings(lake_dir=tmp_path, alert_webhook_url=address)
+    settings.audit_dir.mkdir()
+    assert alert_feeds(settings, run_id="r1", as_of_date="2026-10-31", findings=FINDINGS)
+    [message] = _Webhook.received
+    assert message["stale_feeds"] == ["licences", "penalties"] and message["refused_files"] == ["complaints"]
+    assert message["vanishing_feeds"] == ["registrations", "related_parties"] and message["count"] == 6
+    assert message["other_checks"] == ["quality/working_days:holidays_cover_the_year"]
+    assert set(message["what_to_do"]) == {
+        "stale_feeds", "refused_files", "vanishing_feeds", "other_checks",
+    }  # fmt: skip
+    assert not alert_feeds(settings, run_id="r2", as_of_date="2026-10-31", findings=FINDINGS[::-1])
+    assert alert_feeds(settings, run_id="r3", as_of_date="2026-10-31", findings=FINDINGS[1:])
+    assert alert_feeds(settings, run_id="r4", as_of_date="2026-11-01", findings=FINDINGS[1:])
+    assert not alert_feeds(settings, run_id="r5", as_of_date="2026-11-01", findings=[])
+    assert len(_Webhook.received) == 3
+    records = list(AuditLog(settings.audit_log_path).records("feeds_need_attention"))
+    assert [record.run_id for record in records] == ["r1", "r3", "r4"]
+
+
+def test_feeds_not_told_are_told_after_the_next_run(tmp_path: Path, address: str) -> None:
+    """Prevents a webhook that was down for a minute from swallowing an alert."""
+    settings = Settings(lake_dir=tmp_path, alert_webhook_url=address)
+    settings.audit_dir.mkdir()
+    _Webhook.answer = 500
+    with pytest.raises(CreditPipelineError) as caught:
+        alert_feeds(settings, run_id="r1", as_of_date="2026-10-31", findings=FINDINGS)
+    assert "SECRET" not in str(caught.value)
+    _Webhook.answer = 200
+    assert alert_feeds(settings, run_id="r2", as_of_date="2026-10-31", findings=FINDINGS)
+    assert [r.details["is_delivered"] for r in AuditLog(settings.audit_log_path).records()] == [False, True]
+
+
+def test_a_replay_alarms_nobody(tmp_path: Path, address: str) -> None:
+    """Prevents an alert about a day long past when it is computed again."""
+    settings = Settings(lake_dir=tmp_path, alert_webhook_url=address)
+    settings.audit_dir.mkdir()
+    mark_current(settings, date(2026, 11, 5))
+    assert not alert_feeds(settings, run_id="r1", as_of_date="2026-10-31", findings=FINDINGS)
+    assert _Webhook.received == []
+
+
+def test_the_sensor_reads_the_checks_of_the_run(
+    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prevents a sensor that looks at another run, or takes a passed check for a failed one."""
+    _Webhook.answer = 200
+    monkeypatch.setenv("CREDIT_LAKE_DIR", str(tmp_path))
+    monkeypatch.setenv("CREDIT_ALERT_WEBHOOK_URL", address)
+    (tmp_path / "audit").mkdir()
+
+    def check(name: str, feed: str, *, passed: bool, **metadata: str) -> dg.AssetsDefinition:
+        key = dg.AssetKey(["raw", feed])
+
+        @dg.asset(key=key, check_specs=[dg.AssetCheckSpec(name, asset=key)])
+        def raw() -> dg.MaterializeResult:
+            result = dg.AssetCheckResult(
+                passed=passed, severity=dg.AssetCheckSeverity.WARN, metadata=dict(metadata)
+            )
+            return dg.MaterializeResult(check_results=[result])
+
+        return raw
+
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        result = dg.materialize(
+            [
+                check("arrived_in_time", "honours", passed=False),
+                check("arrived_in_time", "licences", passed=True),
+                check("nothing_vanished", "report", passed=False, feeds="inspectors, registrations"),
+            ],
+            instance=instance,
+            tags={"dagster/partition": "2026-10-31"},
+        )
+        context = dg.build_run_status_sensor_context(
+            sensor_name="feeds_need_attention",
+            dagster_instance=instance,
+            dagster_run=result.dagster_run,
+            dagster_event=result.all_events[-1],
+        )
+        feeds_need_attention(context)
+    [message] = _Webhook.received
+    assert message["as_of_date"] == "2026-10-31" and message["run_id"] == result.run_id
+    assert message["stale_feeds"] == ["honours"]
+    assert message["vanishing_feeds"] == ["inspectors", "registrations"]

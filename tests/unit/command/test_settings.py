@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from credit_pipeline.cli import _settings
+from credit_pipeline.commands.shared import command_settings
 from credit_pipeline.settings import Settings
 
 
@@ -16,14 +16,18 @@ def test_relative_paths_become_absolute_for_dagster_and_dbt(
 ) -> None:
     """Prevents dbt, which works in its project's folder, from reading another lake than the command wrote."""
     monkeypatch.chdir(tmp_path)
-    for name in ("LANDING_DIR", "LAKE_DIR", "KEYS_DIR", "POLICY_DIR"):
+    for name in ("LANDING_DIR", "LAKE_DIR", "KEYS_DIR", "POLICY_DIR", "SOURCES_FILE", "SECRETS_FILE"):
         monkeypatch.setenv(f"CREDIT_{name}", "put back afterwards")
         monkeypatch.delenv(f"CREDIT_{name}")
     monkeypatch.setenv("CREDIT_LAKE_DIR", "lake")
-    settings = _settings(landing=Path("landing"))
+    monkeypatch.setenv("CREDIT_SOURCES_FILE", "sources.yaml")
+    settings = command_settings(landing=Path("landing"))
     assert settings.lake_dir == tmp_path / "lake" and settings.landing_dir == tmp_path / "landing"
     assert os.environ["CREDIT_LANDING_DIR"] == str(tmp_path / "landing")
-    assert _settings(lake=Path("other")).lake_dir == tmp_path / "other", "the option wins over the variable"
+    assert os.environ["CREDIT_SOURCES_FILE"] == str(tmp_path / "sources.yaml")
+    assert command_settings(lake=Path("other")).lake_dir == tmp_path / "other", (
+        "the option wins over the variable"
+    )
 
 
 def test_secrets_do_not_print(monkeypatch: pytest.MonkeyPatch) -> None:

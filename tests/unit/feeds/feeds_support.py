@@ -106,8 +106,8 @@ class Lake:
         return ingest_feed(feed, self.settings, day)
 
     def rows(self, kind: str, feed: str) -> list[dict[str, Any]]:
-        """All rows of `raw`, `quarantine` or `repairs`."""
-        return pq.read_table(self.settings.lake_dir / kind / feed).to_pylist()
+        """All rows of a feed of one kind: `raw`, `quarantine`, `repairs` or `duplicates`."""
+        return pq.read_table(self.settings.lake_dir / kind / feed, partitioning=None).to_pylist()
 
     def rules(self, feed: str) -> dict[tuple[str, int], set[str]]:
         """Broken rules by (file, row)."""

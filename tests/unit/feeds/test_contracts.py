@@ -15,7 +15,7 @@ from credit_pipeline.feeds.catalogue import get_feed, load_catalogue
 from credit_pipeline.feeds.contract_schema import build_schema
 from credit_pipeline.feeds.contracts import Checked, Contract
 from credit_pipeline.feeds.headers import column_of
-from credit_pipeline.feeds.lake_schema import lake_schema, value_fields
+from credit_pipeline.feeds.lake_schema import has_uscc_sent, lake_schema, value_fields
 from credit_pipeline.feeds.rules import QUARANTINE_RULES, REPAIR_RULES
 from credit_pipeline.feeds.uscc_cells import name_key
 
@@ -23,13 +23,22 @@ REGIONS = {"411330": "411330"}
 SCHEMAS = {name: build_schema(get_feed(name), DAY) for name in ("penalties", "registrations")}
 
 
-def register(*pairs: tuple[str, str]) -> object:
-    known = pl.DataFrame(
-        {"uscc": [p[0] for p in pairs], "name": [p[1] for p in pairs]},
-        schema={"uscc": pl.String, "name": pl.String},
-    )
-    keyed = known.select("uscc", name_key(known["name"]).alias("name_key"))
-    return lambda names: keyed.filter(pl.col("name_key").is_in(names.implode()))
+class register:
+    """A register of pairs (code, name) that knows the given old registration numbers."""
+
+    def __init__(self, *pairs: tuple[str, str], numbers: tuple[str, ...] = ()) -> None:
+        known = pl.DataFrame(
+            {"uscc": [p[0] for p in pairs], "name": [p[1] for p in pairs]},
+            schema={"uscc": pl.String, "name": pl.String},
+        )
+        self.keyed = known.select("uscc", name_key(known["name"]).alias("name_key"))
+        self.numbers = list(numbers)
+
+    def __call__(self, names: pl.Series) -> pl.DataFrame:
+        return self.keyed.filter(pl.col("name_key").is_in(names.implode()))
+
+    def reg_nos(self, numbers: pl.Series) -> pl.Series:
+        return numbers.is_in(self.numbers).fill_null(value=False)
 
 
 def check(rows: list[dict[str, str | None]], feed: str = "penalties", known: object = None) -> Checked:
@@ -61,16 +70,15 @@ def test_a_good_row_passes_untouched() -> None:
 @pytest.mark.parametrize(
     ("changes", "column", "rule"),
     [
-        ({"CF_XDR_SHXYM": None}, "uscc", "required_missing"),
         ({"CF_NR": "无"}, "penalty_content", "required_missing"),
         ({"CF_XDR_SHXYM": "91411330MA"}, "uscc", "uscc_length"),
         ({"CF_XDR_SHXYM": "91411330MA00000!X0"}, "uscc", "uscc_characters"),
         ({"CF_XDR_SHXYM": make_uscc(1)[:-1] + "?"}, "uscc", "uscc_characters"),
-        ({"CF_XDR_SHXYM": "914113******61427B"}, "uscc", "uscc_masked"),
-        ({"CF_XDR_SHXYM": "00000000000000000X"}, "uscc", "uscc_placeholder"),
-        ({"CF_XDR_SHXYM": "110000000343473"}, "uscc", "uscc_old_reg_no"),
-        ({"CF_XDR_SHXYM": "674737244"}, "uscc", "uscc_org_code"),
+        ({"CF_XDR_SHXYM": "110000000343474"}, "uscc", "uscc_old_reg_no"),
+        ({"CF_XDR_SHXYM": "674737245"}, "uscc", "uscc_length"),
+        ({"CF_XDR_SHXYM": "411330********0015"}, "uscc", "uscc_masked"),
         ({"CF_XDR_SHXYM": PERSON}, "uscc", "personal_id_in_uscc"),
+        ({"CF_XDR_SHXYM": None, "CF_XDR_LB": "自然人"}, "party_kind", "natural_person"),
         ({"CF_XDR_SHXYM": "9.14113E+17"}, "uscc", "digits_lost"),
         ({"CF_JDRQ": "2026-02-30"}, "decision_date", "date_unreadable"),
         ({"CF_JDRQ": "2099-12-31"}, "decision_date", "date_unreadable"),
@@ -257,10 +265,10 @@ def test_every_feed_has_a_contract_and_a_lake_schema() -> None:
         empty = Contract(feed, DAY, REGIONS, register()).check(rows_of(feed, []))  # type: ignore[arg-type]
         assert empty.accepted.height == 0 and empty.quarantined == 0
         names = [field.name for field in value_fields(feed)]
-        assert empty.accepted.columns == [*names, "source_row", "extra"]
-        assert {*names, "source_file", "source_sheet", "source_row", "row_hash", "extra"} == set(
-            lake_schema(feed).names
-        )
+        sent = ["uscc_sent"] if has_uscc_sent(feed) else []
+        assert empty.accepted.columns == [*names, "source_row", "extra", *sent]
+        places = {"source_file", "source_sheet", "source_row", "row_hash", "extra", "ingest_date"}
+        assert {*names, *places, *sent} == set(lake_schema(feed).names)
         assert not {column.name for column in feed.columns if column.personal == "drop"} & set(names)
 
 

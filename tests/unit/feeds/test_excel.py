@@ -83,7 +83,9 @@ def test_title_unit_line_merged_header_blank_rows_and_footer(tmp_path: Path) -> 
         hidden.write_row(1, 0, values(9))
         hidden.hide()
 
-    [(table, rows)] = tables(workbook(tmp_path / "a.xlsx", fill))
+    [(table, rows), (code_table, [hidden_row])] = tables(workbook(tmp_path / "a.xlsx", fill))
+    assert code_table.problem is not None and code_table.problem.rule == "hidden_sheet"
+    assert hidden_row["source_row"] == 2
     assert [row["source_row"] for row in rows] == [5, 7]
     assert table.headers is not None and table.headers.columns["fine_fen"][0].unit == "yuan"
     assert rows[1]["fine_fen"] == "2000" and table.sheet == "处罚"
@@ -189,3 +191,61 @@ def test_any_cut_of_a_workbook_is_refused_or_read(tmp_path: Path, size: int) -> 
         for table, _ in tables(path):
             assert table.file == "penalties/a.xlsx"
     assert io.BytesIO(bytes(data)).read(2) == b"PK"
+
+
+def test_explanations_and_examples_below_the_header_are_no_rows(tmp_path: Path) -> None:
+    """Prevents 必填 and 示例 rows of a template from being counted, and a row about explanations from being lost."""
+
+    def fill(book: xlsxwriter.Workbook) -> None:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, NAMES)
+        sheet.write_row(
+            1, 0, ["必填", "必填，18位", "必填", "必填", "必填", "必填", "选填", "YYYY-MM-DD", "必填"]
+        )
+        sheet.write_row(2, 0, ["示例：某某公司", *values(9)[1:]])
+        sheet.write_row(3, 0, values(1))
+        sheet.write_row(4, 0, ["说明书印刷有限公司", *values(2)[1:]])
+        sheet.write(6, 0, "表格说明：罚款金额按万元填写")
+        sheet.write(7, 0, "填报人：李四")
+        sheet.write(8, 0, "合计")
+
+    [(table, rows)] = tables(workbook(tmp_path / "a.xlsx", fill))
+    assert [row["source_row"] for row in rows] == [4, 5] and table.layout_rows == 5 + 1
+
+
+def test_a_unit_line_holds_for_every_amount_without_a_unit_of_its_own(lake: Lake) -> None:
+    """Prevents 单位：万元 from being overlooked for a column whose amounts are in yuan elsewhere."""
+
+    def fill(book: xlsxwriter.Workbook) -> None:
+        sheet = book.add_worksheet()
+        sheet.write(0, 0, "投诉举报情况表")
+        sheet.write(1, 3, "（单位：万元）")
+        sheet.write_row(2, 0, ["工单编号", "类型", "统一社会信用代码", "登记时间", "涉及金额"])
+        sheet.write_row(3, 0, ["T1", "投诉", make_uscc(1), "2026-03-01", "1.5"])
+        sheet.write_row(4, 0, ["T2", "投诉", make_uscc(1), "2026-03-01", "15000元"])
+        sheet.write_row(5, 0, ["T3", "投诉", make_uscc(1), "2026-03-01", 1.5])
+
+    workbook(lake.settings.landing_dir / "complaints" / "a.xlsx", fill)
+    lake.ingest("complaints")
+    assert {row["amount_fen"] for row in lake.rows("raw", "complaints")} == {1_500_000}
+
+
+def test_apostrophes_and_numbers_stored_as_text(lake: Lake) -> None:
+    """Prevents codes that were protected from a spreadsheet, and amounts typed as text, from being refused."""
+
+    def fill(book: xlsxwriter.Workbook) -> None:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, NAMES)
+        row = values(1)
+        sheet.write_row(1, 0, [row[0], f"'{row[1]}", *row[2:6], "'2,000.00元", " 20260301 ", row[8]])
+        sheet.write_row(2, 0, [row[0], "", *row[2:6], " 0.2 ", "’2026/3/1", row[8]])
+        sheet.write_string(2, 1, f'="{make_uscc(2)}"')
+
+    workbook(lake.settings.landing_dir / "penalties" / "a.xlsx", fill)
+    [report] = lake.ingest("penalties").files
+    rows = sorted(lake.rows("raw", "penalties"), key=lambda row: row["source_row"])
+    assert report.quarantined == 0
+    assert [(row["uscc"], row["fine_fen"], row["decision_date"]) for row in rows] == [
+        (make_uscc(1), 200_000, date(2026, 3, 1)),
+        (make_uscc(2), 200_000, date(2026, 3, 1)),
+    ]

@@ -6,7 +6,8 @@ import pytest
 from feeds_support import PERSON, penalty
 
 from credit_pipeline.feeds.catalogue import get_feed, load_catalogue
-from credit_pipeline.feeds.headers import column_of, find_layout, is_footer, match_headers
+from credit_pipeline.feeds.headers import column_of, match_headers
+from credit_pipeline.feeds.layouts import find_layout, is_footer
 
 PENALTIES = get_feed("penalties")
 FULL = list(penalty())

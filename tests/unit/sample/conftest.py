@@ -13,6 +13,12 @@ def dirty_city(tmp_path_factory: pytest.TempPathFactory) -> Sample:
 
 
 @pytest.fixture(scope="session")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    """As dirty as practice is."""
+    return Sample(tmp_path_factory.mktemp("town"), enterprises=5_000, dirt=0.03)
+
+
+@pytest.fixture(scope="session")
 def three_days(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     return Sample(tmp_path_factory.mktemp("days"), enterprises=400, days=3, dirt=0.05)
 

@@ -116,9 +116,25 @@ class Sample:
         )
         self._tables: dict[str, list[SentTable]] = {}
 
+    def listed_rows(self) -> dict[tuple[str, str], set[int]]:
+        """(file, sheet) → numbers of the rows that the list of rows says it holds."""
+        listed = pl.read_csv(self.out / "_truth" / "file_rows.csv", schema_overrides={"blank_row": pl.Int64})
+        found = {}
+        for row in listed.iter_rows(named=True):
+            blank = row["blank_row"] or 10**9
+            numbers = range(row["first_row"], row["first_row"] + row["rows"])
+            found[row["file"], row["sheet"] or ""] = {n + (n >= blank) for n in numbers}
+        return found
+
+    def listed_rows_of(self, name: str) -> list[set[int]]:
+        return [rows for (file, _), rows in self.listed_rows().items() if file.startswith(f"{name}/")]
+
     def tables(self, name: str) -> list[SentTable]:
+        """The readable files of a feed, those that are to be refused as a whole left out."""
         if name not in self._tables:
+            broken = set(self.key.filter(pl.col("outcome").is_in(["refused", "skipped"]))["file"])
             paths = [path for path in sorted((self.out / name).rglob("*")) if path.is_file()]
+            paths = [path for path in paths if str(path.relative_to(self.out)) not in broken]
             self._tables[name] = [t for path in paths for t in _tables(self.out, get_feed(name), path)]
         return self._tables[name]
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stdnum.cn import ric, uscc
 from stdnum.iso7064 import mod_11_10
 
 from credit_pipeline.sample.codes import make_person_ids, make_reg_nos, make_usccs, passes_uscc_check
 
+quick = settings(derandomize=True, deadline=None, database=None)
 serials = st.lists(st.integers(0, 99_999_999), min_size=1, max_size=30, unique=True)
 
 
+@quick
 @given(serials, st.sampled_from([91, 92, 93, 11]), st.booleans())
 def test_usccs_pass_both_checks_and_are_distinct(numbers: list[int], head: int, lettered: bool) -> None:
     """Prevents clean codes that the pipeline rightly refuses, and two enterprises of one code."""
@@ -26,6 +28,7 @@ def test_usccs_pass_both_checks_and_are_distinct(numbers: list[int], head: int, 
         assert code[16] == {10: "X", 11: "0"}.get(11 - body % 11, str(11 - body % 11))
 
 
+@quick
 @given(serials)
 def test_registration_numbers_pass_iso_7064(numbers: list[int]) -> None:
     """Prevents old registration numbers that no reader recognises as such."""
@@ -34,6 +37,7 @@ def test_registration_numbers_pass_iso_7064(numbers: list[int]) -> None:
         assert mod_11_10.is_valid(code)
 
 
+@quick
 @given(st.lists(st.integers(-20_000, 15_000), min_size=1, max_size=30))
 def test_personal_numbers_are_valid_and_nobodys(days: list[int]) -> None:
     """Prevents identity numbers that a reader would not mask, and such as could belong to somebody."""

@@ -1,0 +1,1 @@
+"""Groups of the `credit-pipeline` command, one module each with an `app`; `cli` puts them together."""
