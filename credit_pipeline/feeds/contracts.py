@@ -363,9 +363,7 @@ def _distinct(raw: pl.Series, column: Column) -> tuple[pl.Series, pl.Series | No
             return raw, None
         filled = raw.is_not_null()
         return raw.filter(filled), where(filled, filled.cast(pl.UInt32).cum_sum() - 1)
-    numbered = distinct.to_frame("text").with_row_index("place")
-    places = raw.to_frame("text").join(numbered, on="text", how="left", maintain_order="left")["place"]
-    return distinct, places
+    return distinct, raw.cast(pl.Enum(distinct)).to_physical()
 
 
 def _other_unit(amount: int, written: list[int]) -> int | None:

@@ -148,7 +148,7 @@ class _FeedRun:
         """One file into the lake; None if it changed or vanished since it was hashed."""
         if self.feed.name == "registrations":
             # Each file sees the registrations before it, whether they came in this run or before a crash.
-            self.register = LakeRegister(self.settings)
+            self.register.refresh()
         contract = Contract(self.feed, self.as_of_date, self.regions, self.register, self.schema)
         state = self.versions.state()
         broken: dict[tuple[str, str | None], RefusedFile] = {}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from credit_pipeline.errors import CreditPipelineError
@@ -33,28 +35,63 @@ class LakeRegister:
     """Names and codes of all accepted registrations, read when the first doubtful code needs them."""
 
     def __init__(self, settings: Settings) -> None:
-        self._folder = settings.raw_dir / "registrations"
-        self._known: pl.DataFrame | None = None
-        self._reg_nos: pl.Series | None = None
+        self._names = _Lookup(settings.raw_dir / "registrations", ["uscc", "enterprise_name"])
+        self._reg_nos = _Lookup(settings.raw_dir / "registrations", ["reg_no"])
 
     def __call__(self, names: pl.Series) -> pl.DataFrame:
         """Frame (uscc, name_key) of the enterprises that bear or bore one of the names, given by
         `name_key`."""
-        if self._known is None:
-            known = self._read("uscc", "enterprise_name")
-            self._known = known.select("uscc", name_key(known["enterprise_name"]).alias("name_key"))
-        return self._known.filter(pl.col("name_key").is_in(names.implode()))
+        found = self._names.rows(names)
+        return found.select("uscc", pl.col("text").alias("name_key"))
 
     def reg_nos(self, numbers: pl.Series) -> pl.Series:
         """Which numbers are registration numbers of the register; null is none."""
-        if self._reg_nos is None:
-            self._reg_nos = self._read("reg_no")["reg_no"].drop_nulls()
-        return numbers.is_in(self._reg_nos.implode()).fill_null(value=False)
+        found = self._reg_nos.rows(numbers)["text"]
+        return numbers.is_in(found.implode()).fill_null(value=False)
 
-    def _read(self, *columns: str) -> pl.DataFrame:
-        frames = [
-            pl.read_parquet(path, columns=list(columns), hive_partitioning=False)
-            for path in sorted(self._folder.glob("*/*.parquet"))
-        ]
-        empty = pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
-        return pl.concat([empty, *frames]).unique(maintain_order=True)
+    def refresh(self) -> None:
+        """Files have come since: the next question reads them too."""
+        self._names.is_current = self._reg_nos.is_current = False
+
+
+class _Lookup:
+    """Rows of the register's files by a text, without going through all of them for every question.
+
+    Each file is read once, and its texts are kept in the order of their hashes.
+    """
+
+    def __init__(self, folder: Path, columns: list[str]) -> None:
+        self._folder, self._columns = folder, columns
+        self._parts: dict[Path, tuple[pl.DataFrame, np.ndarray]] = {}
+        """File → its rows, sorted by the hash of `text`, and the hashes."""
+        self.is_current = False
+
+    def rows(self, texts: pl.Series) -> pl.DataFrame:
+        """The rows with one of the texts: the columns but the last, then `text`."""
+        if not self.is_current:
+            for path in sorted(self._folder.glob("*/*.parquet")):
+                if path not in self._parts:
+                    self._parts[path] = self._read(path)
+            self.is_current = True
+        wanted = texts.drop_nulls().unique()
+        hashes = wanted.hash(seed=1).to_numpy()
+        schema = dict.fromkeys([*self._columns[:-1], "text"], pl.String)
+        found = [pl.DataFrame(schema=schema)]
+        for frame, known in self._parts.values():
+            first, last = np.searchsorted(known, hashes, "left"), np.searchsorted(known, hashes, "right")
+            hits = last > first
+            if hits.any():
+                places = np.concatenate(
+                    [np.arange(*span) for span in zip(first[hits], last[hits], strict=True)]
+                )
+                found.append(frame[places])
+        return pl.concat(found).filter(pl.col("text").is_in(wanted.implode()))
+
+    def _read(self, path: Path) -> tuple[pl.DataFrame, np.ndarray]:
+        frame = pl.read_parquet(path, columns=self._columns, hive_partitioning=False)
+        last = self._columns[-1]
+        texts = name_key(frame[last]) if last == "enterprise_name" else frame[last]
+        frame = frame.select(*self._columns[:-1], texts.alias("text")).drop_nulls("text")
+        hashes = frame["text"].hash(seed=1).to_numpy()
+        order = np.argsort(hashes)
+        return frame[order], hashes[order]

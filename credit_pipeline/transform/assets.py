@@ -165,7 +165,7 @@ def feed_quality_report(context: dg.AssetExecutionContext, pipeline: Pipeline) -
             **{name: dg.MetadataValue.md(text) for name, text in report_plots(report, settings).items()},
             "stale_feeds": len(report.stale),
             "open_rows": report.total("open_rows"),
-            "in_review": report.total("in_review"),
+            "rows_in_review": report.total("in_review"),
             "missing_records": report.total("missing_records"),
         },
         check_results=[
