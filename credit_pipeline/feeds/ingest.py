@@ -52,6 +52,9 @@ from credit_pipeline.feeds.rules import remedy_expression
 from credit_pipeline.feeds.versions import VersionIndex
 from credit_pipeline.settings import Settings
 
+HASHING_THREADS = 2
+"""Files hashed at once to see which are new; hashing runs outside the interpreter lock."""
+
 __all__ = ["FeedReport", "FileReport", "ingest_feed", "read_ledger", "reconcile", "totals", "waiting_files"]
 
 
@@ -83,9 +86,13 @@ def ingest_feed(
         known = {entry["sha256"] for entry in entries}
         new: dict[str, tuple[Path, os.stat_result]] = {}
         paths = landing_files(settings, feed.name, as_of_date)
-        for path in paths:
+        with ThreadPoolExecutor(HASHING_THREADS) as pool:
+            looks = [
+                (path, pool.submit(lambda path: (path.stat(), file_sha256(path)), path)) for path in paths
+            ]
+        for path, look in looks:
             try:
-                status, sha256 = path.stat(), file_sha256(path)
+                status, sha256 = look.result()
             except OSError as error:
                 progress(
                     f"{shown_path(path, settings)} cannot be read ({error.strerror}) and is left for the next run"

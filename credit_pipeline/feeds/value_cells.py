@@ -17,6 +17,7 @@ from credit_pipeline.feeds.cells import (
     Parsed,
     half_width,
     is_null_word,
+    none_of,
     where,
     without_nulls,
 )
@@ -43,6 +44,7 @@ _NO_END_WORDS = [
     ),
 ]
 _TIME = r"(?:[ T]*[0-9]{1,2}[:时;][0-9:;.时分秒 ]*(?:[AaPp][Mm]|[zZ]|[+-][0-9:]+)?|[ T]+)?"
+_ISO_DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _DATE_PARTS = rf"^([0-9]{{4}})[-/.年]([0-9]{{1,2}})[-/.月]([0-9]{{1,2}})日?{_TIME}$"
 _DATE_DIGITS = r"^([0-9]{4})([0-9]{2})([0-9]{2})(?:[ T]?[0-9]{2}:?[0-9]{2}(?::?[0-9]{2})?)?$"
 _TRUE = frozenset(
@@ -59,9 +61,25 @@ _FALSE = frozenset(
 def parse_date(raw: pl.Series, column: Column) -> Parsed:
     """Days in the forms seen in sources; sentinels become null, and `open_ended` says which mean 'no end'.
 
-    A sentinel in a required column is unreadable: the fact has no day.
+    A sentinel in a required column is unreadable: the fact has no day. Days written 2026-01-31 are nearly all,
+    and need none of the looks that the others need.
     """
-    iso = raw.str.contains(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+    plain = where(raw.str.contains(_ISO_DAY), raw).str.to_date("%Y-%m-%d", strict=False)
+    plain = where((plain > NEAR_DATE) & (plain.dt.year() < FAR_YEAR), plain)
+    rows = plain.is_null().arg_true()
+    odd = _odd_dates(raw.gather(rows), column)
+    none = none_of(len(raw))
+    nothing = pl.repeat(None, len(raw), dtype=pl.String, eager=True)
+    return Parsed(
+        plain.scatter(rows, odd.values),
+        {rule: none.clone().scatter(rows, flags) for rule, flags in odd.repairs.items()},
+        nothing.scatter(rows, odd.violations) if odd.violations is not None else None,
+        open_ended=none.clone().scatter(rows, odd.open_ended) if odd.open_ended is not None else None,
+    )
+
+
+def _odd_dates(raw: pl.Series, column: Column) -> Parsed:
+    iso = raw.str.contains(_ISO_DAY)
     trimmed = half_width(raw.str.replace_all(INVISIBLE, "").str.strip_chars(SPACE)).str.strip_chars_start(
         "'’`"
     )
