@@ -79,7 +79,10 @@ def explain_enterprise(settings: Settings, uscc: str) -> dict[str, Any]:
         points.sort(key=lambda item: (item["reference_micro"] - item["micro_points"], item["indicator"]))
         feeds = [
             "registrations",
-            *sorted({row["source_feed"] for row in catalogue.values()} - {"registrations"}),
+            *sorted(
+                {feed for row in catalogue.values() for feed in row["source_feeds"].split("|")}
+                - {"registrations"}
+            ),
         ]
         records = {feed: found for feed in feeds if (found := _records(connection, feed, uscc))}
         return {
