@@ -96,9 +96,9 @@ def _with_news(lake: Path, warehouse: Path, day: date, target: Path) -> Path:
         news = f"""
             with used as (
                 select source_file, source_sheet, source_row,
-                    row_number() over (order by uscc, record_no, source_row) as place
+                    row_number() over (order by source_file, source_sheet, source_row) as place
                 from (
-                    select distinct uscc, record_no, source_file, source_sheet, source_row
+                    select distinct source_file, source_sheet, source_row
                     from now.indicators.evidence_{name} where as_of_date = date '{day}' and source_row is not null
                 )
             )
