@@ -485,7 +485,7 @@ def _row(indicator: Indicator) -> str:
         indicator.second_level,
         indicator.definition,
         indicator.unit,
-        "+" if indicator.direction > 0 else "−",  # noqa: RUF001
+        "+" if indicator.direction > 0 else "−",
         f"{indicator.window_months} months" if indicator.window_months else "the day",
         indicator.effect_rule,
         indicator.missing_rule,
