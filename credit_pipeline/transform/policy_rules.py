@@ -86,7 +86,7 @@ def grades(pack: PackCheck) -> None:
 
 
 def _rises(
-    pack: PackCheck, table: str, rows: list[Row], column: str, *, strictly: bool, day: str, numeric: bool = True
+    pack: PackCheck, table: str, rows: list[Row], column: str, *, strictly: bool, day: str
 ) -> None:
     for before, row in pairwise(rows):
         low, high = number(before[column]), number(row[column])
@@ -346,8 +346,8 @@ def unit_systems(pack: PackCheck) -> None:
         if row["line"] and row["unit_id"]:
             line = {unit["unit_id"]: unit["line"] for unit in pack.rows("units")}.get(row["unit_id"])
             if line is not None and line != row["line"]:
-                pack.add(table, row, "line", "line_differs", f"the unit belongs to the line {line}",
-                         "leave the line empty, or write that")  # fmt: skip
+                pack.add(table, row, "unit_id", "line_differs", f"the unit belongs to the line {line}",
+                         "leave the line empty, or write that line")  # fmt: skip
     _systems_are_whole(pack)
 
 
