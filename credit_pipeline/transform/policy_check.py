@@ -192,7 +192,8 @@ def check_pack(folder: Path) -> list[Finding]:
         rule(pack)
     unique = dict.fromkeys(pack.findings)
     return sorted(
-        unique, key=lambda item: (item.severity != "error", item.file, item.line or 0, item.column or "", item.rule)
+        unique,
+        key=lambda item: (item.severity != "error", item.file, item.line or 0, item.column or "", item.rule),
     )
 
 
@@ -272,7 +273,8 @@ def _check_key(pack: PackCheck, table: Table) -> None:
                 )  # fmt: skip
             continue
         dated = sorted(
-            ((period, row) for row in rows if (period := period_of(row))), key=lambda item: (item[0], item[1].line)
+            ((period, row) for row in rows if (period := period_of(row))),
+            key=lambda item: (item[0], item[1].line),
         )
         for (earlier, before), (later, row) in zip(dated, dated[1:], strict=False):
             if later[0] <= earlier[1]:
@@ -321,7 +323,9 @@ def require_sound_policy(folder: Path) -> None:
     findings = check_pack(folder)
     errors = [item for item in findings if item.severity == "error"]
     if errors:
-        more = f"\n… and {len(errors) - SHOWN} more: credit-pipeline policy check" if len(errors) > SHOWN else ""
+        more = (
+            f"\n… and {len(errors) - SHOWN} more: credit-pipeline policy check" if len(errors) > SHOWN else ""
+        )
         raise BadInput(
             f"the policy pack in {folder} has {len(errors)} errors and grades nobody:\n"
             + "\n".join(f"- {item}" for item in errors[:SHOWN])

@@ -79,6 +79,16 @@ class PolicyDiff:
     quotas: list[tuple[str, int, int, int, int]] = field(default_factory=list)
     """Per grade: stratum and quota before, stratum and quota after."""
 
+    @property
+    def platform_moved(self) -> int:
+        """Enterprises whose platform grade moves, appears or goes."""
+        return sum(number for before, after, number in self.platform if before != after)
+
+    @property
+    def unit_moved(self) -> int:
+        """Pairs of unit and enterprise whose grade moves, appears or goes."""
+        return sum(number for _, number in self.unit_reasons)
+
 
 def policy_version(folder: Path) -> str:
     """The digest that results of this pack carry (macro policy_version): MD5 over the SHA-256 of its tables."""
@@ -113,7 +123,9 @@ def row_changes(present: Path, proposed: Path) -> list[RowChange]:
                 kind = "changed" if left and right else ("added" if right else "removed")
                 said = ", ".join(row[column] or "(all)" for column in spec.key) or mark[0]
                 found.append(
-                    RowChange(name, kind, row.line, said, values if kind == "changed" else {}, row["effective_from"])
+                    RowChange(
+                        name, kind, row.line, said, values if kind == "changed" else {}, row["effective_from"]
+                    )
                 )
     return found
 
@@ -136,7 +148,9 @@ def compare_policies(settings: Settings, proposed: Path, as_of_date: date | None
         raise BadInput("the lake holds no run to compare with; remedy: credit-pipeline run")
     day = as_of_date or current
     changes = row_changes(settings.policy_dir, proposed)
-    diff = PolicyDiff(day.isoformat(), changes, sum(item.effective_from > day.isoformat() for item in changes))
+    diff = PolicyDiff(
+        day.isoformat(), changes, sum(item.effective_from > day.isoformat() for item in changes)
+    )
     changed = sorted({item.table for item in changes})
     if not changed:
         return diff
@@ -193,7 +207,9 @@ def _lake_without_draws(settings: Settings, folder: Path) -> Path:
 def _is_graded_by(settings: Settings, version: str) -> bool:
     with connect(settings, settings.warehouse_path, read_only=True) as connection:
         try:
-            row = connection.execute("select min(policy_version), max(policy_version) from grading.enterprise_grades")
+            row = connection.execute(
+                "select min(policy_version), max(policy_version) from grading.enterprise_grades"
+            )
             return row.fetchone() == (version, version)
         except duckdb.CatalogException:
             return False
@@ -285,8 +301,20 @@ def _compare(connection: duckdb.DuckDBPyConnection, diff: PolicyDiff) -> None:
     diff.units = [
         dict(
             zip(
-                ("unit_id", "name", "pairs", "better", "worse", "by_two", "review_before", "review_after",
-                 "quota_before", "quota_after"), row, strict=True,
+                (
+                    "unit_id",
+                    "name",
+                    "pairs",
+                    "better",
+                    "worse",
+                    "by_two",
+                    "review_before",
+                    "review_after",
+                    "quota_before",
+                    "quota_after",
+                ),
+                row,
+                strict=True,
             ),  # fmt: skip
         )
         | {"matrix": matrices.get(row[0], [])}

@@ -152,7 +152,9 @@ def read_table(folder: Path, spec: TableSpec) -> Table:
 
 
 def _decode(data: bytes, wrong: Any) -> str | None:
-    utf8 = "save it as UTF-8 without BOM (in Excel: edit the file in a text editor, or export from WPS as UTF-8)"
+    utf8 = (
+        "save it as UTF-8 without BOM (in Excel: edit the file in a text editor, or export from WPS as UTF-8)"
+    )
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         wrong("encoding", "the file is UTF-16 (Excel's Unicode text)", utf8)
         return None
@@ -182,7 +184,13 @@ def _read_header(table: Table, cells: list[str], wrong: Any) -> bool:
     for name in doubles:
         wrong("column_twice", "the column is there twice", "delete one", line=1, column=name)
     for name in [name for name in table.spec.columns if name not in cells]:
-        wrong("column_missing", "the column is missing", "add it to the header and fill it in", line=1, column=name)
+        wrong(
+            "column_missing",
+            "the column is missing",
+            "add it to the header and fill it in",
+            line=1,
+            column=name,
+        )
     for name in [name for name in cells if name not in table.spec.columns]:
         wrong(
             "column_unknown", "nothing reads the column", "correct its name or delete it", line=1, column=name,

@@ -71,7 +71,9 @@ def grades(pack: PackCheck) -> None:
                          f"write {place}")  # fmt: skip
         _rises(pack, table, ordered, "probability_upper", strictly=True, day=str(day))
         if "E" in rows and number(rows["E"]["probability_upper"]) not in (None, 1.0):
-            pack.add(table, rows["E"], "probability_upper", "not_covered", "grade E must reach to 1", "write 1")
+            pack.add(
+                table, rows["E"], "probability_upper", "not_covered", "grade E must reach to 1", "write 1"
+            )
     for other, column in (
         ("data_poor_rules", "grade"), ("inspection_ratios", "grade"), ("measures", "grade"), ("vetoes", "grade"),
         ("unit_system_bounds", "grade"),
@@ -85,9 +87,7 @@ def grades(pack: PackCheck) -> None:
     pack.one_of("data_poor_rules", "path", {"insufficient_data", "new_enterprise"})
 
 
-def _rises(
-    pack: PackCheck, table: str, rows: list[Row], column: str, *, strictly: bool, day: str
-) -> None:
+def _rises(pack: PackCheck, table: str, rows: list[Row], column: str, *, strictly: bool, day: str) -> None:
     for before, row in pairwise(rows):
         low, high = number(before[column]), number(row[column])
         if low is not None and high is not None and (high < low or (strictly and high == low)):
@@ -139,7 +139,11 @@ def effects(pack: PackCheck) -> None:
     pack.between(table, "effect_months", 1, 1200)
     for row in pack.rows(table):
         months, weight = whole(row["effect_months"]), whole(row["weight"])
-        if row["record_kind"] not in POSITIVE_KINDS and months is not None and months > LONGEST_NEGATIVE_MONTHS:
+        if (
+            row["record_kind"] not in POSITIVE_KINDS
+            and months is not None
+            and months > LONGEST_NEGATIVE_MONTHS
+        ):
             pack.add(table, row, "effect_months", "too_long", "no negative record counts longer than 36 months",
                      "write 36 or less")  # fmt: skip
         if weight is not None and weight < 1:
@@ -216,7 +220,14 @@ def indicators(pack: PackCheck) -> None:
     for row in pack.rows(table):
         for feed in row[column].split("|"):
             if feed not in feeds:
-                pack.add(table, row, column, "reference", f"there is no feed {feed!r}", "name feeds of the catalogue")
+                pack.add(
+                    table,
+                    row,
+                    column,
+                    "reference",
+                    f"there is no feed {feed!r}",
+                    "name feeds of the catalogue",
+                )
         cap = whole(row["cap"])
         if row["standardization"] == "cap" and (cap is None or cap <= 0):
             pack.add(table, row, "cap", "cap_missing", "an indicator standardized against a cap needs one above 0",
@@ -238,7 +249,9 @@ def expert_card(pack: PackCheck) -> None:
     for day in pack.moments(table):
         rows = pack.in_force(table, day)
         if rows and sum(row["kind"] == "intercept" for row in rows) != 1:
-            pack.add(table, None, "kind", "intercept", f"there must be one intercept on {day}", "keep one row")
+            pack.add(
+                table, None, "kind", "intercept", f"there must be one intercept on {day}", "keep one row"
+            )
         by_feature: dict[str, list[Row]] = {}
         for row in rows:
             if row["kind"] == "num":
@@ -261,7 +274,9 @@ def expert_card(pack: PackCheck) -> None:
     for row in pack.rows(table):
         chance = number(row["probability"])
         if chance is not None and not 0 <= chance <= 1:
-            pack.add(table, row, "probability", "out_of_range", "a probability lies from 0 to 1", "correct it")
+            pack.add(
+                table, row, "probability", "out_of_range", "a probability lies from 0 to 1", "correct it"
+            )
 
 
 def _low(text: str) -> float:
@@ -274,9 +289,23 @@ def _covers(pack: PackCheck, table: str, rows: list[Row], lower: str, upper: str
     if not ordered:
         return
     if ordered[0][lower] != "":
-        pack.add(table, ordered[0], lower, "not_covered", "values below it have no row", "leave the lowest bound empty")
+        pack.add(
+            table,
+            ordered[0],
+            lower,
+            "not_covered",
+            "values below it have no row",
+            "leave the lowest bound empty",
+        )
     if ordered[-1][upper] != "":
-        pack.add(table, ordered[-1], upper, "not_covered", "values above it have no row", "leave the highest bound empty")
+        pack.add(
+            table,
+            ordered[-1],
+            upper,
+            "not_covered",
+            "values above it have no row",
+            "leave the highest bound empty",
+        )
     for before, row in pairwise(ordered):
         if number(before[upper]) != number(row[lower]):
             pack.add(table, row, lower, "bins_apart", f"the row before (line {before.line}) ends at {before[upper] or 'no bound'}",
@@ -298,11 +327,15 @@ def units(pack: PackCheck) -> None:
     regions = pack.values("regions", "region")
     for row in pack.rows("unit_scopes"):
         if regions and not any(region.startswith(row["region_prefix"]) for region in regions):
-            pack.add("unit_scopes", row, "region_prefix", "reference", "no region starts with it", "correct it")
+            pack.add(
+                "unit_scopes", row, "region_prefix", "reference", "no region starts with it", "correct it"
+            )
     for table in ("units", "unit_scopes"):
         for row in pack.rows(table):
             if row["township"] and not re.fullmatch(r"\d{9}", row["township"], re.ASCII):
-                pack.add(table, row, "township", "not_a_code", "a township has nine digits", "correct the code")
+                pack.add(
+                    table, row, "township", "not_a_code", "a township has nine digits", "correct the code"
+                )
     for row in pack.rows("industry_divisions"):
         if not re.fullmatch(r"\d{2}", row["division"], re.ASCII):
             pack.add("industry_divisions", row, "division", "not_a_code",
@@ -355,7 +388,9 @@ def _systems_are_whole(pack: PackCheck) -> None:
     tables = ("unit_systems", "unit_system_indicators", "unit_system_bounds")
     told: set[tuple[str, str]] = set()
 
-    def once(row: Row | None, table: str, column: str, rule: str, message: str, remedy: str, mark: str) -> None:
+    def once(
+        row: Row | None, table: str, column: str, rule: str, message: str, remedy: str, mark: str
+    ) -> None:
         if (rule, mark) not in told:
             told.add((rule, mark))
             pack.add(table, row, column, rule, message, remedy)
@@ -374,9 +409,15 @@ def _systems_are_whole(pack: PackCheck) -> None:
                 once(row, "unit_systems", "system_id", "no_indicator", f"the system has no indicator on {day}",
                      "add rows to unit_system_indicators.csv for the same days", name)  # fmt: skip
             least = whole(row["minimum_indicators"])
-            sections = row["applies_to_sections"].split("|") if row["applies_to_sections"] else sorted(SECTIONS)
+            sections = (
+                row["applies_to_sections"].split("|") if row["applies_to_sections"] else sorted(SECTIONS)
+            )
             for section in sections:
-                found = {item["indicator"] for item in weights.get(name, []) if item["industry_section"] in ("", section)}
+                found = {
+                    item["indicator"]
+                    for item in weights.get(name, [])
+                    if item["industry_section"] in ("", section)
+                }
                 if weights.get(name) and least is not None and len(found) < least:
                     once(row, "unit_systems", "minimum_indicators", "too_few_indicators",
                          f"section {section} has {len(found)} indicators; the system asks for {least} to grade",

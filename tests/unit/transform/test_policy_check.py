@@ -59,13 +59,17 @@ def put(column: str, value: str, told: str = "", **match: str) -> Callable[[Cell
     return change
 
 
-def drop(told_at: dict[str, str] | None = None, column: str | None = None, **match: str) -> Callable[[Cells], Place]:
+def drop(
+    told_at: dict[str, str] | None = None, column: str | None = None, **match: str
+) -> Callable[[Cells], Place]:
     """All rows that match are gone; the mistake is told of the table, or of another row."""
 
     def change(cells: Cells) -> Place:
         header = cells[0]
         kept = [
-            row for row in cells[1:] if not all(row[header.index(name)] == value for name, value in match.items())
+            row
+            for row in cells[1:]
+            if not all(row[header.index(name)] == value for name, value in match.items())
         ]
         assert len(kept) < len(cells) - 1
         cells[1:] = kept
@@ -317,7 +321,9 @@ def test_a_file_spoilt_by_a_spreadsheet_is_found(rule: str, pack: Path) -> None:
     table, change, line = FILES[rule]
     path = pack / f"{table}.csv"
     path.write_bytes(change(path.read_bytes()))
-    assert line in [item.line for item in found(pack, f"{table}.csv", rule)], [str(i) for i in check_pack(pack)]
+    assert line in [item.line for item in found(pack, f"{table}.csv", rule)], [
+        str(i) for i in check_pack(pack)
+    ]
 
 
 def test_other_encodings_and_workbooks_are_named(pack: Path) -> None:
@@ -381,7 +387,10 @@ TYPED = [
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(cell=st.sampled_from(TYPED), value=st.sampled_from(["x", "１２", "1e", "--1", "TRUE", "2026-13-01", "1 2", "0x1"]))
+@given(
+    cell=st.sampled_from(TYPED),
+    value=st.sampled_from(["x", "１２", "1e", "--1", "TRUE", "2026-13-01", "1 2", "0x1"]),
+)
 def test_any_typed_cell_is_checked(
     tmp_path_factory: pytest.TempPathFactory, cell: tuple[str, int, str], value: str
 ) -> None:
