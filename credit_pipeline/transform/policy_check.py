@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import date, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 from credit_pipeline.errors import BadInput
@@ -31,6 +32,7 @@ from credit_pipeline.transform.policy_pack import (
 log = logging.getLogger(__name__)
 
 SHOWN = 20
+GRADES = "ABCDE"
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
 NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
@@ -172,6 +174,18 @@ def period_of(row: Row) -> tuple[date, date] | None:
     return (first, last) if first and last and first <= last else None
 
 
+def rises(pack: PackCheck, table: str, rows: list[Row], column: str, *, strictly: bool, day: str) -> None:
+    """From row to row, of better grades first, the column rises (or at least never falls)."""
+    for before, row in pairwise(rows):
+        low, high = number(before[column]), number(row[column])
+        if low is not None and high is not None and (high < low or (strictly and high == low)):
+            pack.add(
+                table, row, column, "falls",
+                f"the worse grade has {row[column]}, the better one {before[column]} (line {before.line}) on {day}",
+                "let it rise from A to E",
+            )  # fmt: skip
+
+
 def check_pack(folder: Path) -> list[Finding]:
     """Everything that is wrong with the pack in the folder, errors first, then by file and line.
 
@@ -276,7 +290,7 @@ def _check_key(pack: PackCheck, table: Table) -> None:
             ((period, row) for row in rows if (period := period_of(row))),
             key=lambda item: (item[0], item[1].line),
         )
-        for (earlier, before), (later, row) in zip(dated, dated[1:], strict=False):
+        for (earlier, before), (later, row) in pairwise(dated):
             if later[0] <= earlier[1]:
                 same = later == earlier
                 pack.add(

@@ -112,8 +112,7 @@ def row_changes(present: Path, proposed: Path) -> list[RowChange]:
         old, new = keyed(before[name].rows), keyed(after[name].rows)
         for mark in sorted({*old, *new}):
             left, right = old.get(mark), new.get(mark)
-            row = right or left
-            assert row is not None
+            row = new[mark] if mark in new else old[mark]
             values = {
                 column: (left[column] if left else "", right[column] if right else "")
                 for column in spec.columns
@@ -315,7 +314,7 @@ def _compare(connection: duckdb.DuckDBPyConnection, diff: PolicyDiff) -> None:
                 ),
                 row,
                 strict=True,
-            ),  # fmt: skip
+            ),
         )
         | {"matrix": matrices.get(row[0], [])}
         for row in rows(

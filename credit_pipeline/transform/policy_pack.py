@@ -88,10 +88,11 @@ def table_specs() -> dict[str, TableSpec]:
     """Every table of the policy pack, from the yml files beside the shipped seeds."""
     import yaml
 
-    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast as safe_load
     found = {}
     for path in sorted(POLICY_DIR.glob("*.yml")):
-        for seed in yaml.load(path.read_text(encoding="utf-8"), loader).get("seeds") or []:
+        described = yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506
+        for seed in described.get("seeds") or []:
             tests: dict[str, Any] = {}
             for test in seed.get("data_tests") or []:
                 tests |= test if isinstance(test, dict) else {test: {}}

@@ -137,7 +137,7 @@ def _summary(diff: PolicyDiff) -> Section:
 def _matrix(title: str, cells: Sequence[tuple[str, str, int]]) -> Section:
     counts = {(before, after): number for before, after, number in cells}
     names = [*GRADES, *(["–"] if any("–" in mark for mark in counts) else [])]
-    rows = [
+    rows: list[tuple[str | int, ...]] = [
         (
             before,
             *(counts.get((before, after), 0) for after in names),
@@ -145,7 +145,7 @@ def _matrix(title: str, cells: Sequence[tuple[str, str, int]]) -> Section:
         )
         for before in names
     ]
-    total = (
+    total: tuple[str | int, ...] = (
         "sum",
         *(sum(counts.get((before, after), 0) for before in names) for after in names),
         sum(counts.values()),
