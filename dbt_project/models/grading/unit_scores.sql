@@ -5,7 +5,7 @@
    the enterprise's section, over the weights of the indicators that count (a missing one counts as missing_rule and
    must_report_rule say). Every contribution is rounded down, so the score is exactly their sum
    (grading/unit_score_points shows them). #}
-{%- set names = indicator_names() -%}
+{%- set names = unit_system_indicator_names() -%}
 with
     candidates as ({{ unit_system_candidates() }}),
     choices as (
