@@ -19,6 +19,7 @@ from credit_pipeline.feeds.catalogue import feed_names
 from credit_pipeline.settings import PROJECT_ROOT, TIME_ZONE, Settings
 from credit_pipeline.summary import RunSummary, summarize
 from credit_pipeline.transform.dbt import manifest_is_stale, prepare_manifest
+from credit_pipeline.transform.policy_check import require_sound_policy
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -63,7 +64,8 @@ def dagster_instance() -> Iterator[dg.DagsterInstance]:
 def prepare(settings: Settings) -> None:
     """What must exist before Dagster loads: folders and an up-to-date dbt manifest."""
     settings.lake_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if manifest_is_stale():
+    require_sound_policy(settings.policy_dir)
+    if manifest_is_stale(settings):
         log.info("dbt: reading the project's models")
         prepare_manifest(settings)
 

@@ -27,6 +27,7 @@ from credit_pipeline.transform.dbt import (
     dbt_vars,
     target_path,
 )
+from credit_pipeline.transform.policy_check import require_sound_policy
 from credit_pipeline.transform.quality_report import read_report, report_markdown, report_plots
 from credit_pipeline.transform.sources import ensure_sources
 from credit_pipeline.transform.tables import TableFacts, describe_tables
@@ -75,6 +76,7 @@ dbt_cli = DbtCliResource(
 )
 def dbt_build(context: dg.AssetExecutionContext, pipeline: Pipeline, dbt: DbtCliResource) -> Iterator[Any]:
     settings, day = pipeline.settings, as_of_date(context)
+    require_sound_policy(settings.policy_dir)
     target = pipeline.target(day)
     variables = dbt_vars(settings, day, champion_dir(settings, day))
     if not target.is_replay:

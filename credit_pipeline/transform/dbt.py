@@ -16,12 +16,16 @@ from typing import Any
 
 from credit_pipeline.errors import CreditPipelineError
 from credit_pipeline.settings import DBT_PROJECT_DIR, Settings
+from credit_pipeline.transform.policy_check import require_sound_policy
+from credit_pipeline.transform.policy_pack import pack_digest, seeds_dir
 from credit_pipeline.transform.sources import ensure_sources
 from credit_pipeline.warehouse import httpfs_path
 
 log = logging.getLogger(__name__)
 
 MANIFEST_PATH = DBT_PROJECT_DIR / "target" / "manifest.json"
+POLICY_DIGEST_PATH = MANIFEST_PATH.with_name("policy.sha256")
+"""Digest of the policy pack that the manifest was made with."""
 KEPT_TARGETS = 5
 """dbt's artefacts of the last runs that stay for a look; each is about 3 MB."""
 
@@ -72,6 +76,7 @@ def dbt_environment(settings: Settings, warehouse_path: Path) -> Iterator[None]:
         "CREDIT_TEMP_DIR": str(settings.temp_dir),
         "CREDIT_MEMORY_LIMIT": settings.memory_limit,
         "CREDIT_THREADS": str(settings.threads),
+        "CREDIT_SEEDS_DIR": os.path.relpath(seeds_dir(settings), DBT_PROJECT_DIR),
         "CREDIT_HTTPFS_EXTENSION": str(httpfs_path()),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         "DO_NOT_TRACK": "1",
@@ -109,8 +114,9 @@ def run_dbt(settings: Settings, warehouse_path: Path, run_id: str, args: Sequenc
     """Run dbt outside the asset graph (training snapshots, which write a warehouse of their own).
 
     Raises:
-        CreditPipelineError: a model or test failed; the message names it.
+        CreditPipelineError: the policy pack is broken, or a model or test failed; the message names it.
     """
+    require_sound_policy(settings.policy_dir)
     ensure_sources(settings)
     target = target_path(settings, run_id)
     with dbt_environment(settings, warehouse_path):
@@ -136,9 +142,11 @@ def _failures(target: Path) -> str:
     return "; ".join(bad)
 
 
-def manifest_is_stale() -> bool:
-    """Whether a file of the dbt project is newer than its manifest."""
-    if not MANIFEST_PATH.exists():
+def manifest_is_stale(settings: Settings | None = None) -> bool:
+    """Whether a file of the dbt project is newer than its manifest, or the policy pack is another one."""
+    if not MANIFEST_PATH.exists() or not POLICY_DIGEST_PATH.exists():
+        return True
+    if POLICY_DIGEST_PATH.read_text(encoding="ascii") != pack_digest((settings or Settings()).policy_dir):
         return True
     made = MANIFEST_PATH.stat().st_mtime
     skipped = {"target", "logs", "dbt_packages"}
@@ -155,6 +163,7 @@ def prepare_manifest(settings: Settings) -> Path:
     Raises:
         CreditPipelineError: the project does not parse; dbt's words follow.
     """
+    digest = pack_digest(settings.policy_dir)
     command = [dbt_executable(), "--no-use-colors", "parse", "--project-dir", str(DBT_PROJECT_DIR)]
     command += ["--profiles-dir", str(DBT_PROJECT_DIR), "--target-path", str(MANIFEST_PATH.parent)]
     command += ["--log-path", str(MANIFEST_PATH.parent)]
@@ -164,4 +173,5 @@ def prepare_manifest(settings: Settings) -> Path:
         raise CreditPipelineError(
             f"the dbt project does not parse: {done.stdout[-3000:]}{done.stderr[-1000:]}"
         )
+    POLICY_DIGEST_PATH.write_text(digest, encoding="ascii")
     return MANIFEST_PATH
