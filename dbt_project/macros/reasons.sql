@@ -22,9 +22,7 @@
 {% macro spark__element_of(list, place) -%} get({{ list }}, cast({{ place }} as int) - 1) {%- endmacro %}
 
 {# The place of a text in a list of literals, counted from 1; 0 or null if it is not there. #}
-{% macro place_in(names, text) -%}
-    {{ return(adapter.dispatch("place_in")(names, text)) }}
-{%- endmacro %}
+{% macro place_in(names, text) -%} {{ return(adapter.dispatch("place_in")(names, text)) }} {%- endmacro %}
 {% macro default__place_in(names, text) -%}
     list_position(['{{ names | join("', '") }}'], {{ text }})
 {%- endmacro %}

@@ -4,6 +4,5 @@
 select feed, record_no, what_happened, known_on
 from {{ ref("affected_grades") }}
 where
-    known_on > (
-        select coalesce(max(as_of_date), cast('0001-01-01' as date)) from {{ stored_grade_days() }} as d
-    )
+    known_on
+    > (select coalesce(max(as_of_date), cast('0001-01-01' as date)) from {{ stored_grade_days() }} as d)

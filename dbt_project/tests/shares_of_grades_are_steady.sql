@@ -10,5 +10,4 @@ with
 select g.platform_grade, b.share_bp as share_before_bp, g.share_bp
 from {{ ref("grade_distribution") }} as g
 join before as b on b.platform_grade = g.platform_grade
-where
-    g.area_level = 'city' and abs(g.share_bp - b.share_bp) > {{ parameter("share_move_limit_bp") }}
+where g.area_level = 'city' and abs(g.share_bp - b.share_bp) > {{ parameter("share_move_limit_bp") }}

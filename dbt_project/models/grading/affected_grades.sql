@@ -106,7 +106,11 @@ with
         where frozen_date < {{ as_of() }} and coalesce(excluded_reason, '') = ''
     ),
     drawn as (
-        select s.feed, s.uscc, s.record_no, {{ sorted_list("f.plan_id || ' ' || cast(f.round as varchar(20))") }} as frozen_rounds
+        select
+            s.feed,
+            s.uscc,
+            s.record_no,
+            {{ sorted_list("f.plan_id || ' ' || cast(f.round as varchar(20))") }} as frozen_rounds
         from spans as s
         join
             frames as f
@@ -145,6 +149,5 @@ select
 from spans as s
 left join graded as g on g.feed = s.feed and g.uscc = s.uscc and g.record_no = s.record_no
 left join drawn as d on d.feed = s.feed and d.uscc = s.uscc and d.record_no = s.record_no
-left join
-    changes as c on c.feed = s.feed and c.uscc = s.uscc and c.record_no = s.record_no and c.recency = 1
+left join changes as c on c.feed = s.feed and c.uscc = s.uscc and c.record_no = s.record_no and c.recency = 1
 where g.uscc is not null or d.uscc is not null

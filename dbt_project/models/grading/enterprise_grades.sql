@@ -57,8 +57,7 @@ with
         select
             s.uscc,
             n.peer_level,
-            {% if features %}
-                {{ largest_of(list_of(surplus_codes(names)), 5) }}
+            {% if features %} {{ largest_of(list_of(surplus_codes(names)), 5) }}
             {% else %} cast(null as bigint)
             {% endif %} as codes
         from {{ ref("enterprise_scores") }} as s
@@ -87,11 +86,7 @@ with
             {% for place in range(1, 6) %}
                 ,
                 {% if features %}
-                    {{
-                        element_of(
-                            list_of(quoted_texts(names)), "1000 - mod(code_" ~ place ~ ", 1000)"
-                        )
-                    }}
+                    {{ element_of(list_of(quoted_texts(names)), "1000 - mod(code_" ~ place ~ ", 1000)") }}
                 {% else %} cast(null as varchar(200))
                 {% endif %} as reason_{{ place }},
                 {{ int_div("code_" ~ place, 1000) }} as over_{{ place }}

@@ -7,7 +7,10 @@ with
             g.uscc,
             g.peer_level
             {% for place in range(1, 6) %}
-                , g.reason_{{ place }}, g.over_{{ place }}, {{ place_in(names, "g.reason_" ~ place) }} as at_{{ place }}
+                ,
+                g.reason_{{ place }},
+                g.over_{{ place }},
+                {{ place_in(names, "g.reason_" ~ place) }} as at_{{ place }}
             {% endfor %},
             {{ list_of(prefixed(names, "i.")) }} as indicator_values,
             {{ list_of(prefixed(names, "s.p_")) }} as points
@@ -31,7 +34,10 @@ with
     ),
     ranks as (
         {% for place in range(1, 6) %}
-            select cast({{ place }} as integer) as reason_rank {% if not loop.last %} union all{% endif %}
+            select cast({{ place }} as integer) as reason_rank
+            {% if not loop.last %}
+                union all
+            {% endif %}
         {% endfor %}
     ),
     turned as (
@@ -39,16 +45,20 @@ with
             p.uscc,
             r.reason_rank,
             case
-                r.reason_rank {% for place in range(1, 6) %} when {{ place }} then reason_{{ place }} {% endfor %}
+                r.reason_rank
+                {% for place in range(1, 6) %} when {{ place }} then reason_{{ place }} {% endfor %}
             end as indicator,
             case
-                r.reason_rank {% for place in range(1, 6) %} when {{ place }} then value_{{ place }} {% endfor %}
+                r.reason_rank
+                {% for place in range(1, 6) %} when {{ place }} then value_{{ place }} {% endfor %}
             end as indicator_value,
             case
-                r.reason_rank {% for place in range(1, 6) %} when {{ place }} then points_{{ place }} {% endfor %}
+                r.reason_rank
+                {% for place in range(1, 6) %} when {{ place }} then points_{{ place }} {% endfor %}
             end as points_micro,
             case
-                r.reason_rank {% for place in range(1, 6) %} when {{ place }} then over_{{ place }} {% endfor %}
+                r.reason_rank
+                {% for place in range(1, 6) %} when {{ place }} then over_{{ place }} {% endfor %}
             end as points_over,
             p.peer_level
         from placed as p

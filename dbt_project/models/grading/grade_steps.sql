@@ -24,7 +24,9 @@ select
     cast(null as varchar(1)) as grade_before,
     score_grade as grade_after,
     'probability_bounds' as rule,
-    'score_micro=' || cast(score_micro as varchar(40)) || '; probability='
+    'score_micro='
+    || cast(score_micro as varchar(40))
+    || '; probability='
     || cast(probability as varchar(40)) as detail
 from platform
 union all
@@ -80,6 +82,11 @@ select
     case
         when industry_rating is null
         then ''
-        else industry_scheme || '=' || industry_rating || '; mapped=' || coalesce(industry_mapped_grade, 'neutral')
+        else
+            industry_scheme
+            || '='
+            || industry_rating
+            || '; mapped='
+            || coalesce(industry_mapped_grade, 'neutral')
     end
 from {{ ref("unit_grades") }}
