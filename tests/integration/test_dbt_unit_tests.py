@@ -40,4 +40,4 @@ def test_models_do_what_their_unit_tests_say(
         for result in results
         if result["unique_id"].startswith("unit_test.")
     }
-    assert len(statuses) >= 13 and set(statuses.values()) == {"pass"}
+    assert len(statuses) >= 16 and set(statuses.values()) == {"pass"}
