@@ -22,6 +22,7 @@ from credit_pipeline.orchestration import Pipeline, as_of_date, daily_asset
         ["grading", "enterprise_grades"],
         ["grading", "unit_grades"],
         ["grading", "grade_reasons"],
+        ["grading", "grade_evidence"],
         ["grading", "grade_history"],
         ["grading", "grade_vetoes"],
         ["policy", "measures"],

@@ -77,8 +77,8 @@ select
     6,
     'industry_rating',
     platform_grade,
-    unit_grade,
-    rule,
+    rated_grade,
+    rating_rule,
     case
         when industry_rating is null
         then ''
@@ -88,5 +88,29 @@ select
             || industry_rating
             || '; mapped='
             || coalesce(industry_mapped_grade, 'neutral')
+    end
+from {{ ref("unit_grades") }}
+union all
+select
+    as_of_date,
+    uscc,
+    unit_id,
+    7,
+    'unit_system',
+    rated_grade,
+    unit_grade,
+    system_rule,
+    case
+        when system_id is null
+        then ''
+        else
+            'system='
+            || system_id
+            || '; score_bp='
+            || coalesce(cast(system_score_bp as varchar(40)), 'none')
+            || '; system_grade='
+            || coalesce(system_grade, 'none')
+            || '; combination='
+            || system_combination
     end
 from {{ ref("unit_grades") }}
