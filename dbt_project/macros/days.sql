@@ -65,3 +65,8 @@
         where parameter = '{{ name }}' and effective_from <= {{ as_of() }} and effective_to >= {{ as_of() }}
     )
 {%- endmacro %}
+
+{# The year of the annual report that was due last: it is due by 30 June of the year after. #}
+{% macro last_due_year(day) -%}
+    (year({{ day }}) - case when month({{ day }}) >= 7 then 1 else 2 end)
+{%- endmacro %}

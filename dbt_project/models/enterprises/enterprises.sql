@@ -11,16 +11,7 @@ with
     ),
     counties as (select * from regions where region_level <> 'city'),
     city as (select min(region) as region from regions where region_level = 'city'),
-    sizes as (
-        select
-            max(case when size_class = 'large' then min_employees end) as large_employees,
-            max(case when size_class = 'medium' then min_employees end) as medium_employees,
-            max(case when size_class = 'small' then min_employees end) as small_employees,
-            max(case when size_class = 'large' then min_registered_capital_fen end) as large_capital_fen,
-            max(case when size_class = 'medium' then min_registered_capital_fen end) as medium_capital_fen,
-            max(case when size_class = 'small' then min_registered_capital_fen end) as small_capital_fen
-        from {{ in_force("size_classes") }} as s
-    ),
+    sizes as ({{ size_bounds() }}),
     reports as (
         select o.uscc, max_by(o.employee_count, o.report_year) as employee_count
         from {{ ref("stg_operations") }} as o
@@ -90,24 +81,8 @@ with
                 then 'issued_in'
                 else 'city'
             end as region_basis,
-            case
-                when r.is_withdrawn
-                then 'withdrawn'
-                when r.void_from <= {{ as_of() }}
-                then 'absent'
-                when coalesce(r.status, 'active') <> 'active'
-                then r.status
-                when r.cancelled_date <= {{ as_of() }}
-                then 'cancelled'
-                when r.revoked_date <= {{ as_of() }}
-                then 'revoked'
-                else 'active'
-            end as resolved_status,
-            case
-                when coalesce(r.currency, 'CNY') = 'CNY'
-                then r.registered_capital_fen
-                else {{ int_div("r.registered_capital_fen", "100") }} * c.yuan_per_100_units
-            end as capital_cny_fen,
+            {{ register_status("r", as_of()) }} as resolved_status,
+            {{ capital_in_fen("r", "c") }} as capital_cny_fen,
             o2.employee_count
         from register as r
         left join kinds as k on k.code_prefix = r.code_prefix
@@ -130,6 +105,7 @@ select
     e.is_gradable_kind,
     e.is_gradable_kind and e.resolved_status = 'active' as is_gradable,
     e.established_date,
+    e.term_to,
     case
         when e.resolved_status = 'absent'
         then least(e.cancelled_date, e.revoked_date, e.void_from)
@@ -143,17 +119,7 @@ select
     case when substr(e.township, 1, 6) = e.resolved_region then e.township end as township,
     e.resolved_section as industry_section,
     e.industry_code,
-    case
-        when e.employee_count is null and e.capital_cny_fen is null
-        then 'unknown'
-        when coalesce(e.employee_count >= s.large_employees, e.capital_cny_fen >= s.large_capital_fen)
-        then 'large'
-        when coalesce(e.employee_count >= s.medium_employees, e.capital_cny_fen >= s.medium_capital_fen)
-        then 'medium'
-        when coalesce(e.employee_count >= s.small_employees, e.capital_cny_fen >= s.small_capital_fen)
-        then 'small'
-        else 'micro'
-    end as size_class,
+    {{ size_class("e.employee_count", "e.capital_cny_fen", "s") }} as size_class,
     cast(e.capital_cny_fen as bigint) as registered_capital_fen,
     cast(e.employee_count as bigint) as employee_count,
     e.registration_authority,

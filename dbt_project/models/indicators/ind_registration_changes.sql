@@ -1,25 +1,18 @@
-{# Frequent changes of name, address, legal representative, capital or shareholders (异常变动). #}
-with
-    snapshots as ({{ snapshots() }}),
-    periods as (
-        {{ effect_periods_at({"change": ["registration_change", "any"], "evidence": ["evidence", "any"]}) }}
-    )
+{# Changes of the register's entries, per enterprise; the rules stand in evidence_registration_changes. #}
 select
-    p.as_of_date,
-    c.uscc,
-    count(
-        case
-            when
-                c.changed_field in ('name', 'address', 'legal_representative', 'capital', 'shareholder')
-                and c.change_date > {{ add_months("p.as_of_date", "-p.change_months") }}
-            then 1
-        end
-    ) as change_count,
-    count(*) as evidence_count
-from {{ ref("stg_registration_changes") }} as c
-join
-    periods as p
-    on {{ counts_on("c", "p.as_of_date") }}
-    and c.change_date <= p.as_of_date
-    and c.change_date > {{ add_months("p.as_of_date", "-p.evidence_months") }}
-group by p.as_of_date, c.uscc
+    as_of_date,
+    uscc,
+    {% for name in [
+        "change_count",
+        "representative_change_count",
+        "address_change_count",
+        "name_change_count",
+        "shareholder_change_count",
+        "scope_change_count",
+        "capital_decrease_count",
+        "evidence_count",
+    ] %}
+        {{ total(name) }} {% if not loop.last %},{% endif %}
+    {% endfor %}
+from {{ ref("evidence_registration_changes") }}
+group by as_of_date, uscc
