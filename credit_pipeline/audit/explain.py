@@ -17,7 +17,6 @@ import duckdb
 from credit_pipeline.audit.explain_day import day_warehouse
 from credit_pipeline.errors import BadInput
 from credit_pipeline.feeds.catalogue import get_feed
-from credit_pipeline.feeds.lake_schema import has_uscc_sent
 from credit_pipeline.grading.reason_words import english_label, sentence, value_words
 from credit_pipeline.settings import Settings
 from credit_pipeline.warehouse import connect, current_as_of_date
@@ -66,10 +65,12 @@ def explain_enterprise(
     if current is None:
         raise BadInput("nothing has been graded yet; remedy: credit-pipeline run")
     day = as_of_date or current
-    with day_warehouse(settings, day, progress) as (path, compared):
-        with connect(settings, path, read_only=True) as connection:
-            enterprise = _enterprise(connection, uscc)
-            found = _explain(connection, enterprise, day, unit_id, language)
+    with (
+        day_warehouse(settings, day, progress) as (path, compared),
+        connect(settings, path, read_only=True) as connection,
+    ):
+        enterprise = _enterprise(connection, uscc)
+        found = _explain(connection, enterprise, day, unit_id, language)
     found["compared"] = compared
     found["known_later"] = _known_later(settings, uscc, day) if day != current else []
     return found
@@ -109,7 +110,10 @@ def _explain(
     uscc = enterprise["uscc"]
     catalogue = _catalogue(connection, day, language)
     records = _evidence(connection, uscc, day, set(catalogue))
-    states = {_place(row): row for row in rows(connection, "select * from grading.record_states where uscc = ?", uscc)}
+    states = {
+        _place(row): row
+        for row in rows(connection, "select * from grading.record_states where uscc = ?", uscc)
+    }
     for feed, found in records.items():
         for record in found:
             state = states.get((feed, *_place(record)[1:]), {})
@@ -126,13 +130,17 @@ def _explain(
         "as_of_date": day,
         "notice": NOTICE,
         "language": language,
+        "labels": {name: item["label"] for name, item in catalogue.items()},
         "enterprise": enterprise,
         "platform_grade": None,
         "points": [],
         "steps": [],
         "vetoes": [],
         "units": [],
-        "records": {feed: [row for row in found if (feed, *_place(row)[1:]) in counted] for feed, found in records.items()},
+        "records": {
+            feed: [row for row in found if (feed, *_place(row)[1:]) in counted]
+            for feed, found in records.items()
+        },
         "no_longer": _no_longer(states, counted, day),
         "awaiting": rows(
             connection,
@@ -145,10 +153,14 @@ def _explain(
             connection, "select * from grading.grade_history where uscc = ? order by as_of_date desc", uscc
         ),
         "affected": rows(
-            connection, "select * from grading.affected_grades where uscc = ? order by known_on desc, feed, record_no", uscc
+            connection,
+            "select * from grading.affected_grades where uscc = ? order by known_on desc, feed, record_no",
+            uscc,
         ),
         "objections": rows(
-            connection, "select * from grading.disputed_records where uscc = ? order by event_date, record_no", uscc
+            connection,
+            "select * from grading.disputed_records where uscc = ? order by event_date, record_no",
+            uscc,
         ),
     }
     result["records"] = {feed: found for feed, found in result["records"].items() if found}
@@ -157,7 +169,7 @@ def _explain(
     if not grades:
         result["why"] = "not gradable"
         return result
-    points, intercept = _points(connection, uscc, catalogue, language)
+    points, missing, intercept = _points(connection, uscc, catalogue, language)
     for item in points:
         item["records"] = [
             {"feed": feed, **{name: record[name] for name in ("record_no", "event_date", "effect_end", *_PLACE)},
@@ -167,7 +179,7 @@ def _explain(
             if item["indicator"] in record["contributions"]
         ]  # fmt: skip
     result |= grades[0] | {"as_of_date": day, "points": points, "intercept_micro": intercept}
-    result["missing"] = [item["label"] for item in points if item["value"] is None]
+    result["missing"] = missing
     result["steps"] = rows(
         connection,
         "select * from grading.grade_steps where uscc = ? and (unit_id is null or unit_id = coalesce(?, unit_id)) "
@@ -185,7 +197,7 @@ def _catalogue(connection: duckdb.DuckDBPyConnection, day: date, language: str) 
     label = "label" if language == "zh" else english_label()
     found = rows(
         connection,
-        f"""select indicator, {label} as label, definition, group_label, unit, direction, window_months, effect_rule
+        f"""select indicator, {label} as label, definition, group_label, unit, direction, window_months, effect_rule, must_report
         from policy.indicators where effective_from <= $1 and effective_to >= $1""",
         day,
     )
@@ -197,8 +209,9 @@ def _points(
     uscc: str,
     catalogue: dict[str, dict[str, Any]],
     language: str,
-) -> tuple[Rows, int]:
-    """Points of every indicator that the model uses or a value is known of, the most above the norm first."""
+) -> tuple[Rows, list[str], int]:
+    """Points of every indicator that the model uses or a value is known of, the most above the norm first; the labels of
+    those without a value, what must be reported first; the intercept."""
     [score] = rows(connection, "select * from grading.enterprise_scores where uscc = ?", uscc)
     [values] = rows(connection, "select * from indicators.enterprise_indicators where uscc = ?", uscc)
     [norm] = rows(
@@ -218,7 +231,16 @@ def _points(
     ]  # fmt: skip
     import pyarrow as pa
 
-    columns = ("indicator", "label", "unit", "window_months", "indicator_value", "micro_points", "norm_micro", "peer_level")
+    columns = (
+        "indicator",
+        "label",
+        "unit",
+        "window_months",
+        "indicator_value",
+        "micro_points",
+        "norm_micro",
+        "peer_level",
+    )
     items = pa.table(
         {name: pa.array([row[place] for row in listed], type_) for place, (name, type_) in enumerate(zip(columns, (
             pa.string(), pa.string(), pa.string(), pa.int64(), pa.int64(), pa.int64(), pa.int64(), pa.string()), strict=True))}
@@ -237,8 +259,15 @@ def _points(
     total = sum(int(score[f"p_{name}"]) for name in names)
     used = [item for item in found if item["micro_points"] or item["norm_micro"] or item["value"] is not None]
     for item in used:
-        item |= {name: catalogue[item["indicator"]][name] for name in ("definition", "group_label", "effect_rule")}
-    return used, int(score["score_micro"]) - total
+        item |= {
+            name: catalogue[item["indicator"]][name] for name in ("definition", "group_label", "effect_rule")
+        }
+    missing = sorted(
+        (not catalogue[item["indicator"]]["must_report"], item["label"])
+        for item in found
+        if item["value"] is None
+    )
+    return used, [label for _, label in missing], int(score["score_micro"]) - total
 
 
 def _place(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -268,7 +297,9 @@ def _evidence(
         found[feed] = [
             {
                 **{name: row[name] for name in ("record_no", "event_date", *_PLACE, "ingest_date")},
-                "contributions": {name: row[name] for name in row if name in indicators and row[name] is not None},
+                "contributions": {
+                    name: row[name] for name in row if name in indicators and row[name] is not None
+                },
                 "weighs_in": [name for name in _COUNTS if row.get(name)],
                 "facts": facts.get(_place(row)[1:], {}),
                 "others": {
@@ -282,7 +313,9 @@ def _evidence(
     return found
 
 
-def _facts(connection: duckdb.DuckDBPyConnection, feed: str, uscc: str) -> dict[tuple[Any, ...], dict[str, Any]]:
+def _facts(
+    connection: duckdb.DuckDBPyConnection, feed: str, uscc: str
+) -> dict[tuple[Any, ...], dict[str, Any]]:
     """What the rows of one enterprise say, by their place; no personal column, no free text."""
     definition = get_feed(feed)
     shown = [
@@ -293,7 +326,12 @@ def _facts(connection: duckdb.DuckDBPyConnection, feed: str, uscc: str) -> dict[
         and column.name not in ("quarantine_id", "reported_date")
     ]
     names = ", ".join(f's."{name}"' for name in shown)
-    rung = ", s.identity_rung" if has_uscc_sent(definition) else ""
+    has_rung = connection.execute(
+        "select count(*) from information_schema.columns where table_schema = 'staging' and table_name = ? "
+        "and column_name = 'identity_rung'",
+        [f"stg_{feed}"],
+    ).fetchone()
+    rung = ", s.identity_rung" if has_rung and has_rung[0] else ""
     found = rows(
         connection,
         f"select {names}, s.source_file, s.source_sheet, s.source_row{rung} from staging.stg_{feed} as s where s.uscc = ?",
@@ -324,7 +362,9 @@ def _no_longer(states: dict[tuple[Any, ...], dict[str, Any]], counted: Iterable[
         for place, row in states.items()
         if place not in known
     ]
-    return sorted(found, key=lambda row: (row["feed"], str(row["event_date"]), str(row["record_no"]), row["source_row"]))
+    return sorted(
+        found, key=lambda row: (row["feed"], str(row["event_date"]), str(row["record_no"]), row["source_row"])
+    )
 
 
 def _units(connection: duckdb.DuckDBPyConnection, uscc: str, unit_id: str | None) -> Rows:

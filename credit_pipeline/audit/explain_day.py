@@ -35,7 +35,9 @@ def day_warehouse(
     """
     current = current_as_of_date(settings)
     if current is None or day > current:
-        raise BadInput(f"--as-of {day} lies after the last run's day {current}; remedy: credit-pipeline run --as-of {day}")
+        raise BadInput(
+            f"--as-of {day} lies after the last run's day {current}; remedy: credit-pipeline run --as-of {day}"
+        )
     if day == current:
         yield settings.warehouse_path, None
         return
@@ -72,7 +74,9 @@ def _build(settings: Settings, day: date, path: Path, progress: Callable[[str], 
     from credit_pipeline.transform.champions import champion_dir
     from credit_pipeline.transform.dbt import dbt_args, dbt_vars, run_dbt
 
-    progress(f"{day} is not the current day: its grades are computed anew, as a replay does; the current ones stay")
+    progress(
+        f"{day} is not the current day: its grades are computed anew, as a replay does; the current ones stay"
+    )
     draft = path.with_name(f".{path.name}.building")
     for left in (draft, draft.with_name(draft.name + ".wal")):
         left.unlink(missing_ok=True)

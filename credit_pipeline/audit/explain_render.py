@@ -51,6 +51,16 @@ _RULES = {
     "far_apart_down": ("相差较大，下调并复核", "far apart: moved down, and review"),
     "moved_up": ("按本单位体系上调", "moved up by the unit's system"),
 }  # fmt: skip
+_FACTS = {
+    "probability": ("概率", "probability"),
+    "negative_records": ("在效不良记录数", "negative records"),
+    "kinds_of_information": ("信息类别数", "kinds of information"),
+    "mapped": ("对应等级", "mapped to"),
+    "system": ("体系", "system"),
+    "score_bp": ("体系得分（万分之）", "system score in ten-thousandths"),
+    "system_grade": ("体系等级", "grade of the system"),
+    "combination": ("结合方式", "combination"),
+}  # fmt: skip
 _REASONS = {
     "repaired": ("已信用修复", "repaired"),
     "withdrawn": ("已撤销，自始无效", "withdrawn, void from the start"),
@@ -109,13 +119,20 @@ class _Page:
         self.found = found
         self.console = console
         self.at = 0 if found["language"] == "zh" else 1
-        self.feeds = {name: feed.label if self.at == 0 else name.replace("_", " ") for name, feed in load_catalogue().items()}
+        self.catalogue = load_catalogue()
+        self.feeds = {
+            name: feed.label if self.at == 0 else name.replace("_", " ")
+            for name, feed in self.catalogue.items()
+        }
 
     def word(self, name: str, table: dict[str, tuple[str, str]] = _WORDS) -> str:
         return table[name][self.at] if name in table else name
 
     def line(self, text: str, **style: Any) -> None:
         self.console.print(escape(text), highlight=False, soft_wrap=True, **style)
+
+    def then(self, text: str) -> str:
+        return f"；{text}" if self.at == 0 else f"; {text}"
 
     def head(self, name: str) -> None:
         self.console.print(f"\n[bold]{self.word(name)}[/bold]", highlight=False)
@@ -127,12 +144,16 @@ class _Page:
         self.line(f"{found['uscc']} {enterprise['enterprise_name']}", style="bold")
         if found["compared"] is not None or found["known_later"]:
             same = {True: "same", False: "differs", None: "not_stored"}[found["compared"]]
-            self.line(f"{word('other_day')}；{word(same)}" if self.at == 0 else f"{word('other_day')}; {word(same)}.")
+            self.line(
+                f"{word('other_day')}；{word(same)}"
+                if self.at == 0
+                else f"{word('other_day')}; {word(same)}."
+            )
         if found["platform_grade"] is None:
             self.line(f"{word('not_graded')} {enterprise['status']}")
         else:
             self.line(
-                f"{word('grade')} {found['platform_grade']} {found['grade_label']} · {word('as_of')} {found['as_of_date']} · "
+                f"{word('grade')} {found['grade_label'] if self.at == 0 else found['platform_grade']} · {word('as_of')} {found['as_of_date']} · "
                 f"{word('probability')} {found['probability']:.1%} · {word('kinds')} {found['data_completeness']}"
             )
             self.steps()
@@ -153,26 +174,43 @@ class _Page:
         for step in self.found["steps"]:
             unit = f"{step['unit_id']} " if step["unit_id"] else ""
             before = f"{step['grade_before']} → " if step["grade_before"] else ""
-            detail = f"（{step['detail']}）" if step["detail"] and step["step"] != "veto" else ""
+            detail = self.detail(step["detail"]) if step["step"] != "veto" else ""
             self.line(
                 f"  {unit}{step['step_no']}. {self.word(step['step'], _STEPS)}: {before}{step['grade_after']} "
                 f"{self.word(step['rule'], _RULES)}{detail}"
             )
         for veto in self.found["vetoes"]:
-            until = f"，{self.word('until')} {last_day(veto['effect_end'])}" if veto["effect_end"] else f"，{self.word('lasting')}"
-            disputed = f"，{self.word('objection')}" if veto["is_disputed"] else ""
+            until = self.then(
+                f"{self.word('until')} {last_day(veto['effect_end'])}"
+                if veto["effect_end"]
+                else self.word("lasting")
+            )
+            disputed = self.then(self.word("objection")) if veto["is_disputed"] else ""
             self.line(
                 f"  {self.word('veto')}: {self.word(veto['veto'], VETO_WORDS)} ({veto['record_no']}, {veto['event_date']}; "
                 f"{self.place(veto)}){until}{disputed}",
                 style="red",
             )
 
+    def detail(self, text: str) -> str:
+        """The facts a step looked at, for example `（概率=2.30%）`."""
+        told = []
+        for fact in filter(None, text.split("; ")):
+            name, _, value = fact.partition("=")
+            if name == "probability":
+                value = f"{float(value):.2%}"
+            if name != "score_micro":
+                told.append(f"{self.word(name, _FACTS)} {value}")
+        if not told:
+            return ""
+        return f"（{'，'.join(told)}）" if self.at == 0 else f" ({', '.join(told)})"
+
     def reasons(self) -> None:
         raising = [item for item in self.found["points"] if item["points_over"] > 0][:5]
         self.head("reasons")
         for number, item in enumerate(raising, start=1):
             ends = [record["effect_end"] for record in item["records"] if record["effect_end"]]
-            until = f"；{self.word('until')} {last_day(max(ends))}" if ends else ""
+            until = self.then(f"{self.word('until')} {last_day(max(ends))}") if ends else ""
             self.line(f"  {number}. {item['sentence']}{until}")
         if not raising:
             self.line(f"  {self.word('none')}")
@@ -190,6 +228,13 @@ class _Page:
                 )
         self.console.print(table)
 
+    def column(self, feed: str, name: str) -> str:
+        """What a column of a feed is called."""
+        if self.at == 1 or feed not in self.catalogue:
+            return name
+        labels = {column.name: column.label for column in self.catalogue[feed].stored_columns}
+        return labels.get(name, name)
+
     def place(self, record: dict[str, Any]) -> str:
         sheet = f" [{record['source_sheet']}]" if record["source_sheet"] else ""
         return f"{record['source_file']}{sheet} {self.word('row').format(record['source_row'])}"
@@ -199,11 +244,22 @@ class _Page:
         for feed, records in self.found["records"].items():
             self.line(f"  {self.feeds.get(feed, feed)}: {len(records)}", style="bold")
             for record in records[:RECORDS_SHOWN]:
-                enters = ", ".join(f"{name} {value}" for name, value in record["contributions"].items())
-                until = f"; {self.word('until')} {last_day(record['effect_end'])}" if record["effect_end"] else ""
-                objection = f"; {self.word('objection')}" if record["in_objection"] else ""
-                said = ", ".join(f"{name} {value}" for name, value in (record["facts"] | record["others"]).items())
-                self.line(f"    {record['event_date']} {record['record_no']} · {self.place(record)} · {enters}{until}{objection}")
+                enters = ", ".join(
+                    f"{self.found['labels'].get(name, name)} {value}"
+                    for name, value in record["contributions"].items()
+                )
+                until = (
+                    self.then(f"{self.word('until')} {last_day(record['effect_end'])}")
+                    if record["effect_end"]
+                    else ""
+                )
+                objection = self.then(self.word("objection")) if record["in_objection"] else ""
+                said = ", ".join(
+                    f"{self.column(feed, name)} {value}" for name, value in record["facts"].items()
+                )
+                self.line(
+                    f"    {record['event_date']} {record['record_no']} · {self.place(record)} · {enters}{until}{objection}"
+                )
                 if said:
                     self.line(f"      {said}", style="dim")
             self.more(len(records))
@@ -230,7 +286,9 @@ class _Page:
         if self.found["awaiting"]:
             self.head("awaiting")
             for party in self.found["awaiting"]:
-                self.line(f"  {party['party_name'] or '–'}: {party['rows_by_feed']} {self.word('since')} {party['waiting_since']} ({party['why']})")
+                self.line(
+                    f"  {party['party_name'] or '–'}: {party['rows_by_feed']} {self.word('since')} {party['waiting_since']} ({party['why']})"
+                )
         if self.found["known_later"]:
             self.head("known_later")
             for record in self.found["known_later"][:RECORDS_SHOWN]:
@@ -244,7 +302,7 @@ class _Page:
         if self.found["changes"]:
             self.head("changes")
             for change in self.found["changes"]:
-                detail = f"（{change['detail']}）" if change["detail"] else ""
+                detail = self.change_detail(change)
                 self.line(
                     f"  {change['as_of_date']}: {change['old_grade'] or '–'} → {change['new_grade'] or '–'} "
                     f"{self.word(change['reason'], CHANGE_WORDS)}{detail}"
@@ -261,6 +319,19 @@ class _Page:
                     f"{row['known_on']}; {days}{frame}"
                 )
 
+    def change_detail(self, change: dict[str, Any]) -> str:
+        """The vetoes or the indicators behind a change, with the move of their points."""
+        told = []
+        for part in filter(None, (change["detail"] or "").split("|")):
+            name, _, moved = part.partition(":")
+            words = (
+                self.word(name, VETO_WORDS) if name in VETO_WORDS else self.found["labels"].get(name, name)
+            )
+            told.append(f"{words} {int(moved) / MICRO:+.2f}" if moved else words)
+        if not told:
+            return ""
+        return f"（{'，'.join(told)}）" if self.at == 0 else f" ({', '.join(told)})"
+
     def units(self) -> None:
         if not self.found["units"]:
             return
@@ -268,7 +339,8 @@ class _Page:
         for unit in self.found["units"]:
             self.line(f"  {unit['unit_id']} {unit['unit_name'] or ''}: {unit['unit_grade']}")
             for point in unit.get("system_points", ()):
-                self.line(f"    {point['indicator']}: {point['points_bp']} (× {point['weight']}, {point['risk_bp']})")
+                label = self.found["labels"].get(point["indicator"], point["indicator"])
+                self.line(f"    {label}: {point['points_bp']} (× {point['weight']}, {point['risk_bp']})")
 
 
 def last_day(effect_end: Any) -> Any:

@@ -24,7 +24,9 @@ def explain(
     as_of: Annotated[
         str | None, typer.Option(help="Another day than the current one, YYYY-MM-DD; it is computed anew.")
     ] = None,
-    unit: Annotated[str | None, typer.Option(help="Only this unit's grade, with the points of its system.")] = None,
+    unit: Annotated[
+        str | None, typer.Option(help="Only this unit's grade, with the points of its system.")
+    ] = None,
     lang: Annotated[str, typer.Option(help="Language of the words: zh or en.")] = "zh",
     lake: Lake = None,
     as_json: Json = False,

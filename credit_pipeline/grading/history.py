@@ -170,9 +170,8 @@ def _store(
     )
     folder = day_dir(settings, day)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if (folder / "day.parquet").exists() and _sha256(folder / "day.parquet") == _sha256(facts):
-        if _same(folder, stage):
-            return changed
+    if _same(folder, stage):
+        return changed
     (folder / "day.parquet").unlink(missing_ok=True)
     for name in ("grades.parquet", "changes.parquet", "day.parquet"):
         (stage / name).chmod(0o600)
@@ -183,7 +182,7 @@ def _store(
 def _same(folder: Path, stage: Path) -> bool:
     return all(
         (folder / name).exists() and _sha256(folder / name) == _sha256(stage / name)
-        for name in ("grades.parquet", "changes.parquet")
+        for name in ("day.parquet", "grades.parquet", "changes.parquet")
     )
 
 
@@ -234,7 +233,9 @@ def changes_sql(
         where n.platform_grade is distinct from o.platform_grade
     """
     columns = _point_columns(connection, state)
-    both = [name for name in columns if before_state and name in set(_point_columns(connection, before_state))]
+    both = [
+        name for name in columns if before_state and name in set(_point_columns(connection, before_state))
+    ]
     if both:
         moved = f"""
             select uscc, string_agg(name || ':' || printf('%+d', difference), '|' order by place) as detail

@@ -3,7 +3,7 @@
    it weighs. state: in_effect, objection (weighs, but makes no grade worse), expired, repaired, withdrawn, ended (the
    office confirmed that a listing ended). state_date: the day the record stopped weighing, or the day the version
    became known. effect_end: first day on which it weighs nothing any more; null as long as it lasts.
-   What it contributes while in effect stand in the evidence views. A filter on uscc reaches the tables. #}
+   What it contributes while in effect stands in the evidence views. A filter on uscc reaches the tables. #}
 {%- set ends = {
     "abnormal_listings": "case when r.removed_date <= "
     ~ as_of()
@@ -24,7 +24,11 @@
         "case when r.performance = 'partly' then p.partly_months else p.unperformed_months end",
     )
     ~ ")",
-    "licences": add_months("r.valid_to", "p.licence_months"),
+    "licences": "case when r.valid_to >= "
+    ~ as_of()
+    ~ " then r.valid_to + 1 else "
+    ~ add_months("r.valid_to", "p.licence_months")
+    ~ " end",
     "penalties": add_months(
         "r.decision_date",
         "case r.penalty_class when 'serious' then p.serious_months when 'ordinary' then p.ordinary_months else p.minor_months end",

@@ -56,7 +56,8 @@ def run(
 def changes(settings: Settings, day: date) -> dict[str, tuple[str | None, str | None, str, str]]:
     table = pq.read_table(history.day_dir(settings, day) / "changes.parquet")
     return {
-        row["uscc"]: (row["old_grade"], row["new_grade"], row["reason"], row["detail"]) for row in table.to_pylist()
+        row["uscc"]: (row["old_grade"], row["new_grade"], row["reason"], row["detail"])
+        for row in table.to_pylist()
     }
 
 
