@@ -61,6 +61,7 @@ def explain_enterprise(
     Raises:
         BadInput: no enterprise of the register has that code or name; the unit does not supervise it; nothing is graded yet.
     """
+    uscc = uscc.strip()
     current = current_as_of_date(settings)
     if current is None:
         raise BadInput("nothing has been graded yet; remedy: credit-pipeline run")
@@ -72,12 +73,12 @@ def explain_enterprise(
         enterprise = _enterprise(connection, uscc)
         found = _explain(connection, enterprise, day, unit_id, language)
     found["compared"] = compared
-    found["known_later"] = _known_later(settings, uscc, day) if day != current else []
+    found["known_later"] = _known_later(settings, found["uscc"], day) if day != current else []
     return found
 
 
 def _enterprise(connection: duckdb.DuckDBPyConnection, uscc: str) -> dict[str, Any]:
-    known = rows(connection, "select * from enterprises.enterprises where uscc = ?", uscc)
+    known = rows(connection, "select * from enterprises.enterprises where uscc = ?", uscc.upper())
     if known:
         return known[0]
     alike = rows(
@@ -87,7 +88,7 @@ def _enterprise(connection: duckdb.DuckDBPyConnection, uscc: str) -> dict[str, A
         where contains(enterprise_name, $1) or (length($1) = 18 and levenshtein(uscc, upper($1)) <= 2)
         order by length(enterprise_name), uscc limit $2
         """,
-        uscc.strip(),
+        uscc,
         SUGGESTIONS,
     )
     hint = (
