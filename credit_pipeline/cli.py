@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from credit_pipeline.commands.absences import app as absences_app
+from credit_pipeline.commands.explain import explain
 from credit_pipeline.commands.lake import app as lake_app
 from credit_pipeline.commands.policy import app as policy_app
 from credit_pipeline.commands.quarantine import app as quarantine_app
@@ -87,20 +88,7 @@ def status(lake: Lake = None, as_json: Json = False) -> None:
         render_status(found, output_console())
 
 
-@app.command()
-def explain(
-    uscc: Annotated[str, typer.Argument(help="Unified social credit code of the enterprise.")],
-    lake: Lake = None,
-    as_json: Json = False,
-) -> None:
-    """Say why an enterprise has its grade, down to source file and row. Confidential output."""
-    from credit_pipeline.audit.explain import explain_enterprise, render_explanation
-
-    explanation = explain_enterprise(command_settings(lake=lake), uscc)
-    if as_json:
-        typer.echo(json.dumps(explanation, ensure_ascii=False, default=str))
-    else:
-        render_explanation(explanation, output_console())
+app.command()(explain)
 
 
 @extract_app.command("list")

@@ -86,6 +86,11 @@ class Settings(BaseSettings):
         return self.lake_dir / "draws"
 
     @property
+    def grades_dir(self) -> Path:
+        """What each day said: full states of the newest days, changes of all."""
+        return self.lake_dir / "grades"
+
+    @property
     def extracts_dir(self) -> Path:
         return self.lake_dir / "extracts"
 

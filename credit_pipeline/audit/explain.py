@@ -1,196 +1,413 @@
-"""Why an enterprise has its grade: points per indicator, vetoes, and the records behind them down to file and row.
+"""Why an enterprise has its grade: steps, points against the norm of its peers, and the records behind them down to file
+and row; what no longer counts and why; what is missing.
 
-The answer is confidential; whoever prints it holds the lake anyway. Tables are read as dbt made them.
+Here: what is read, for one enterprise, as one dictionary. Not here: how it is printed (`audit.explain_render`), the words
+of a reason (`grading.reason_words`), where another day is computed (`audit.explain_day`).
+The answer is confidential; whoever asks holds the lake anyway. The warehouse is opened read-only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from datetime import date
 from typing import Any
 
 import duckdb
-from rich.console import Console
-from rich.table import Table
 
+from credit_pipeline.audit.explain_day import day_warehouse
 from credit_pipeline.errors import BadInput
-from credit_pipeline.feeds.catalogue import load_catalogue
-from credit_pipeline.feeds.lake_schema import has_uscc_sent
+from credit_pipeline.feeds.catalogue import get_feed
+from credit_pipeline.grading.reason_words import english_label, sentence, value_words
 from credit_pipeline.settings import Settings
-from credit_pipeline.warehouse import connect
+from credit_pipeline.warehouse import connect, current_as_of_date
 
-MICRO = 1_000_000
-RECORDS_SHOWN = 20
+NOTICE = "内部资料，仅供参考，不得公开 · Confidential: a reference for allocating supervision, never public"
+_PLACE = ("source_file", "source_sheet", "source_row")
+_EVIDENCE_KEYS = {"as_of_date", "uscc", "record_no", "event_date", *_PLACE, "ingest_date"}
+_COUNTS = {"negative_count", "negative_count_12m", "evidence_count", "current_listing_count"}
+SUGGESTIONS = 5
+Rows = list[dict[str, Any]]
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, sql: str, *parameters: Any) -> list[dict[str, Any]]:
+def rows(connection: duckdb.DuckDBPyConnection, sql: str, *parameters: Any) -> Rows:
+    """The answer of a query as dictionaries."""
     answer = connection.execute(sql, list(parameters))
     names = [column[0] for column in answer.description or []]
     return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
 
-def explain_enterprise(settings: Settings, uscc: str) -> dict[str, Any]:
-    """Everything that led to the current grade of an enterprise.
+def explain_enterprise(
+    settings: Settings,
+    uscc: str,
+    *,
+    as_of_date: date | None = None,
+    unit_id: str | None = None,
+    language: str = "zh",
+    progress: Callable[[str], None] = lambda message: None,
+) -> dict[str, Any]:
+    """Everything that led to the grade of an enterprise on a day.
+
+    Args:
+        as_of_date: another day than the warehouse's is computed anew in a private file, minutes for a big city.
+        unit_id: only this unit's grade and steps, with the points of its system; else those of all its units.
+        language: of sentences and labels, `zh` or `en`.
 
     Returns:
-        The row of `grading.enterprise_grades`, `points` (per indicator: value, micro points, reference), `vetoes`,
-        `units` (unit grades) and `records` (per feed: the current version of each record, with source file and row).
+        The row of `grading.enterprise_grades` and: `enterprise`, `steps`, `points` (per indicator: value, points, norm,
+        sentence, records), `intercept_micro`, `vetoes`, `units`, `records` (per feed, those that count), `no_longer`
+        (those that do not, with the reason), `awaiting`, `known_later`, `missing`, `changes`, `affected`, and of another
+        day `compared`: whether it equals what was stored that day.
 
     Raises:
-        BadInput: no enterprise of the register has that code.
+        BadInput: no enterprise of the register has that code or name; the unit does not supervise it; nothing is graded yet.
     """
-    with connect(settings, settings.warehouse_path, read_only=True) as connection:
-        known = _rows(connection, "select * from enterprises.enterprises where uscc = ?", uscc)
-        if not known:
-            raise BadInput(
-                f"no enterprise {uscc!r} in the register; remedy: check the 18 characters of the unified social credit code"
-            )
-        grades = _rows(connection, "select * from grading.enterprise_grades where uscc = ?", uscc)
-        if not grades:
-            return {
-                "uscc": uscc,
-                "enterprise": known[0],
-                "platform_grade": None,
-                "why": "not gradable",
-                "points": [],
-                "records": {},
-            }
-        scores = _rows(connection, "select * from grading.enterprise_scores where uscc = ?", uscc)[0]
-        indicators = _rows(connection, "select * from indicators.enterprise_indicators where uscc = ?", uscc)[
-            0
-        ]
-        catalogue = {row["indicator"]: row for row in _rows(connection, "select * from policy.indicators")}
-        reference = dict(
-            connection.execute(
-                "select distinct feature, reference_micro from " + _points(settings, connection)
-            ).fetchall()
-        )
-        points: list[dict[str, Any]] = [
-            {
-                "indicator": name,
-                "label": catalogue[name]["label"] if name in catalogue else name,
-                "value": indicators.get(name),
-                "micro_points": int(value),
-                "reference_micro": int(reference.get(name) or 0),
-            }
-            for name, value in (
-                (column.removeprefix("p_"), scores[column]) for column in scores if column.startswith("p_")
-            )
-            if name in reference
-        ]
-        points.sort(key=lambda item: (item["reference_micro"] - item["micro_points"], item["indicator"]))
-        feeds = [
-            "registrations",
-            *sorted(
-                {feed for row in catalogue.values() for feed in row["source_feeds"].split("|")}
-                - {"registrations"}
-            ),
-        ]
-        records = {feed: found for feed in feeds if (found := _records(connection, feed, uscc))}
-        return {
-            **grades[0],
-            "enterprise": known[0],
-            "intercept_micro": int(scores["score_micro"]) - sum(item["micro_points"] for item in points),
-            "points": points,
-            "vetoes": _rows(connection, "select * from grading.grade_vetoes where uscc = ?", uscc),
-            "units": _rows(
-                connection, "select * from grading.unit_grades where uscc = ? order by unit_id", uscc
-            ),
-            "records": records,
-        }
+    uscc = uscc.strip()
+    current = current_as_of_date(settings)
+    if current is None:
+        raise BadInput("nothing has been graded yet; remedy: credit-pipeline run")
+    day = as_of_date or current
+    with (
+        day_warehouse(settings, day, progress) as (path, compared),
+        connect(settings, path, read_only=True) as connection,
+    ):
+        enterprise = _enterprise(connection, uscc)
+        found = _explain(connection, enterprise, day, unit_id, language)
+    found["compared"] = compared
+    found["known_later"] = _known_later(settings, found["uscc"], day) if day != current else []
+    return found
 
 
-def _points(settings: Settings, connection: duckdb.DuckDBPyConnection) -> str:
-    row = connection.execute("select model_digest from grading.enterprise_grades limit 1").fetchone()
-    digest = row[0] if row else ""
-    return f"read_parquet('{settings.models_dir / digest[:16] / 'points.parquet'}')"
-
-
-def _records(connection: duckdb.DuckDBPyConnection, feed: str, uscc: str) -> list[dict[str, Any]]:
-    columns = load_catalogue()[feed]
-    shown = [
-        column.name
-        for column in columns.stored_columns
-        if column.classification != "personal" and column.type != "text" and column.name != "quarantine_id"
-    ]
-    names = ", ".join(f's."{name}"' for name in shown)
-    places = "s.known_from, s.source_file, s.source_sheet, s.source_row"
-    order = "order by s.known_from desc, s.source_file, s.source_row"
-    if not has_uscc_sent(columns):
-        return _rows(
-            connection,
-            f"select {names}, {places} from staging.stg_{feed} as s where s.uscc = ? and s.known_to is null {order}",
-            uscc,
-        )
-    return _rows(
+def _enterprise(connection: duckdb.DuckDBPyConnection, uscc: str) -> dict[str, Any]:
+    known = rows(connection, "select * from enterprises.enterprises where uscc = ?", uscc.upper())
+    if known:
+        return known[0]
+    alike = rows(
         connection,
-        f"""
-        select {names}, {places}, s.identity_rung, u.sent
-        from staging.stg_{feed} as s
-        left join (
-            select source_file, coalesce(source_sheet, '') as sheet, source_row, row_hash,
-                max(concat_ws(' ', party_name, uscc_sent, reg_no, org_code, tax_no)) as sent
-            from staging.unidentified_rows where feed = '{feed}' group by all
-        ) as u on u.source_file = s.source_file and u.sheet = coalesce(s.source_sheet, '')
-            and u.source_row = s.source_row and u.row_hash = s.row_hash and s.identity_rung <> 'uscc'
-        where s.uscc = ? and s.known_to is null {order}
+        """
+        select uscc, enterprise_name from enterprises.enterprises
+        where contains(enterprise_name, $1) or (length($1) = 18 and levenshtein(uscc, upper($1)) <= 2)
+        order by length(enterprise_name), uscc limit $2
         """,
         uscc,
+        SUGGESTIONS,
+    )
+    hint = (
+        "; meant is perhaps: " + ", ".join(f"{row['uscc']} {row['enterprise_name']}" for row in alike)
+        if alike
+        else ""
+    )
+    raise BadInput(
+        f"no enterprise {uscc!r} in the register; remedy: give the 18 characters of its unified social credit code{hint}"
     )
 
 
-def render_explanation(found: dict[str, Any], console: Console) -> None:
-    """Print the answer for people."""
-    enterprise = found["enterprise"]
-    console.print(f"{found['uscc']} {enterprise['enterprise_name']}  [dim]内部资料，仅供参考，不得公开[/dim]")
-    if found["platform_grade"] is None:
-        console.print(f"not graded: status {enterprise['status']}")
-        return
-    console.print(
-        f"grade {found['platform_grade']} {found['grade_label']} as of {found['as_of_date']}, by {found['path']}; "
-        f"probability of a serious breach within 12 months {found['probability']:.1%}; "
-        f"{found['data_completeness']} kinds of information known"
+def _explain(
+    connection: duckdb.DuckDBPyConnection,
+    enterprise: dict[str, Any],
+    day: date,
+    unit_id: str | None,
+    language: str,
+) -> dict[str, Any]:
+    uscc = enterprise["uscc"]
+    catalogue = _catalogue(connection, day, language)
+    records = _evidence(connection, uscc, day, set(catalogue))
+    states = {
+        _place(row): row
+        for row in rows(connection, "select * from grading.record_states where uscc = ?", uscc)
+    }
+    for feed, found in records.items():
+        for record in found:
+            state = states.get((feed, *_place(record)[1:]), {})
+            record["effect_end"] = state.get("effect_end")
+            record["in_objection"] = state.get("state") == "objection"
+    counted = {
+        (feed, *_place(record)[1:])
+        for feed, found in records.items()
+        for record in found
+        if record["contributions"] or record["weighs_in"]
+    }
+    result: dict[str, Any] = {
+        "uscc": uscc,
+        "as_of_date": day,
+        "notice": NOTICE,
+        "language": language,
+        "labels": {name: item["label"] for name, item in catalogue.items()},
+        "enterprise": enterprise,
+        "platform_grade": None,
+        "points": [],
+        "steps": [],
+        "vetoes": [],
+        "units": [],
+        "records": {
+            feed: [row for row in found if (feed, *_place(row)[1:]) in counted]
+            for feed, found in records.items()
+        },
+        "no_longer": _no_longer(states, counted, day),
+        "awaiting": rows(
+            connection,
+            """select party_name, review_reason, rows_by_feed, waiting_since, why from quality.identity_review
+            where candidate_uscc = ? order by waiting_since, party_key""",
+            uscc,
+        ),
+        "missing": [],
+        "changes": rows(
+            connection, "select * from grading.grade_history where uscc = ? order by as_of_date desc", uscc
+        ),
+        "affected": rows(
+            connection,
+            "select * from grading.affected_grades where uscc = ? order by known_on desc, feed, record_no",
+            uscc,
+        ),
+        "objections": rows(
+            connection,
+            "select * from grading.disputed_records where uscc = ? order by event_date, record_no",
+            uscc,
+        ),
+    }
+    result["records"] = {feed: found for feed, found in result["records"].items() if found}
+    result["units"] = _units(connection, uscc, unit_id)
+    grades = rows(connection, "select * from grading.enterprise_grades where uscc = ?", uscc)
+    if not grades:
+        result["why"] = "not gradable"
+        return result
+    points, missing, intercept = _points(connection, uscc, catalogue, language)
+    for item in points:
+        item["records"] = [
+            {"feed": feed, **{name: record[name] for name in ("record_no", "event_date", "effect_end", *_PLACE)},
+             "contribution": record["contributions"][item["indicator"]]}
+            for feed, found in records.items()
+            for record in found
+            if item["indicator"] in record["contributions"]
+        ]  # fmt: skip
+    result |= grades[0] | {"as_of_date": day, "points": points, "intercept_micro": intercept}
+    result["missing"] = missing
+    result["steps"] = rows(
+        connection,
+        "select * from grading.grade_steps where uscc = ? and (unit_id is null or unit_id = coalesce(?, unit_id)) "
+        "order by unit_id nulls first, step_no",
+        uscc,
+        unit_id,
     )
-    for veto in found["vetoes"]:
-        console.print(f"veto: {veto['veto']} {veto.get('label', '')}", style="red")
-    table = Table(
-        title="Points per indicator (log-odds; reference = the average enterprise)", title_justify="left"
+    result["vetoes"] = rows(
+        connection, "select * from grading.grade_vetoes where uscc = ? order by veto_grade desc, veto", uscc
     )
-    for name in ("indicator", "label", "value", "points", "reference", "difference"):
-        table.add_column(name, justify="left" if name in ("indicator", "label") else "right")
-    for item in found["points"]:
-        difference = item["micro_points"] - item["reference_micro"]
-        table.add_row(
-            item["indicator"],
-            item["label"],
-            "–" if item["value"] is None else str(item["value"]),
-            f"{item['micro_points'] / MICRO:+.3f}",
-            f"{item['reference_micro'] / MICRO:+.3f}",
-            f"{difference / MICRO:+.3f}",
+    return result
+
+
+def _catalogue(connection: duckdb.DuckDBPyConnection, day: date, language: str) -> dict[str, dict[str, Any]]:
+    label = "label" if language == "zh" else english_label()
+    found = rows(
+        connection,
+        f"""select indicator, {label} as label, definition, group_label, unit, direction, window_months, effect_rule, must_report
+        from policy.indicators where effective_from <= $1 and effective_to >= $1""",
+        day,
+    )
+    return {row["indicator"]: row for row in found}
+
+
+def _points(
+    connection: duckdb.DuckDBPyConnection,
+    uscc: str,
+    catalogue: dict[str, dict[str, Any]],
+    language: str,
+) -> tuple[Rows, list[str], int]:
+    """Points of every indicator that the model uses or a value is known of, the most above the norm first; the labels of
+    those without a value, what must be reported first; the intercept."""
+    [score] = rows(connection, "select * from grading.enterprise_scores where uscc = ?", uscc)
+    [values] = rows(connection, "select * from indicators.enterprise_indicators where uscc = ?", uscc)
+    [norm] = rows(
+        connection,
+        "select * from grading.peer_points where industry_section = ? and size_class = ?",
+        values["industry_section"] or "",
+        values["size_class"] or "",
+    )
+    names = [name.removeprefix("p_") for name in score if name.startswith("p_")]
+    listed = [
+        (
+            name, catalogue[name]["label"], catalogue[name]["unit"], catalogue[name]["window_months"], values.get(name),
+            int(score[f"p_{name}"]), int(norm[f"n_{name}"]), norm["peer_level"],
         )
-    console.print(table)
-    for feed, records in found["records"].items():
-        console.print(f"[bold]{feed}[/bold]: {len(records)} records")
-        for record in records[:RECORDS_SHOWN]:
-            facts = ", ".join(
-                f"{name} {value}"
-                for name, value in record.items()
-                if value is not None
-                and name
-                not in (
-                    "uscc",
-                    "source_file",
-                    "source_sheet",
-                    "source_row",
-                    "known_from",
-                    "identity_rung",
-                    "sent",
-                )
-            )
-            if record.get("identity_rung", "uscc") != "uscc":
-                facts += f"; identified by {record['identity_rung']} (sent: {record['sent']})"
-            console.print(
-                f"  {record['source_file']} row {record['source_row']}: {facts}",
-                highlight=False,
-                soft_wrap=True,
-            )
-    for unit in found["units"]:
-        console.print(f"unit {unit['unit_id']}: {unit['unit_grade']}", highlight=False)
+        for name in names
+        if name in catalogue
+    ]  # fmt: skip
+    import pyarrow as pa
+
+    columns = (
+        "indicator",
+        "label",
+        "unit",
+        "window_months",
+        "indicator_value",
+        "micro_points",
+        "norm_micro",
+        "peer_level",
+    )
+    items = pa.table(
+        {name: pa.array([row[place] for row in listed], type_) for place, (name, type_) in enumerate(zip(columns, (
+            pa.string(), pa.string(), pa.string(), pa.int64(), pa.int64(), pa.int64(), pa.int64(), pa.string()), strict=True))}
+    )  # fmt: skip
+    connection.register("explained_items", items)
+    found = rows(
+        connection,
+        f"""
+        select indicator, label, unit, indicator_value as value, {value_words(language)} as value_text, micro_points, norm_micro,
+            points_over, peer_level, {sentence(language)} as sentence
+        from (select *, micro_points - norm_micro as points_over from explained_items)
+        order by points_over desc, indicator
+        """,
+    )
+    connection.unregister("explained_items")
+    total = sum(int(score[f"p_{name}"]) for name in names)
+    used = [item for item in found if item["micro_points"] or item["norm_micro"] or item["value"] is not None]
+    for item in used:
+        item |= {
+            name: catalogue[item["indicator"]][name] for name in ("definition", "group_label", "effect_rule")
+        }
+    missing = sorted(
+        (not catalogue[item["indicator"]]["must_report"], item["label"])
+        for item in found
+        if item["value"] is None
+    )
+    return used, [label for _, label in missing], int(score["score_micro"]) - total
+
+
+def _place(row: dict[str, Any]) -> tuple[Any, ...]:
+    return (row.get("feed"), row["source_file"], row["source_sheet"], row["source_row"])
+
+
+def _evidence(
+    connection: duckdb.DuckDBPyConnection, uscc: str, day: date, indicators: set[str]
+) -> dict[str, Rows]:
+    """Per feed the records in effect or observed, each with its contributions and what its row says."""
+    views = connection.execute(
+        "select table_name from information_schema.tables "
+        "where table_schema = 'indicators' and starts_with(table_name, 'evidence_') order by 1"
+    ).fetchall()
+    found: dict[str, Rows] = {}
+    for (view,) in views:
+        feed = view.removeprefix("evidence_")
+        sent = rows(
+            connection,
+            f"select * from indicators.{view} where uscc = ? and as_of_date = ? order by event_date desc, record_no, source_row",
+            uscc,
+            day,
+        )
+        if not sent:
+            continue
+        facts = _facts(connection, feed, uscc)
+        found[feed] = [
+            {
+                **{name: row[name] for name in ("record_no", "event_date", *_PLACE, "ingest_date")},
+                "contributions": {
+                    name: row[name] for name in row if name in indicators and row[name] is not None
+                },
+                "weighs_in": [name for name in _COUNTS if row.get(name)],
+                "facts": facts.get(_place(row)[1:], {}),
+                "others": {
+                    name: value
+                    for name, value in row.items()
+                    if name not in _EVIDENCE_KEYS | _COUNTS | indicators and value is not None
+                },
+            }
+            for row in sent
+        ]
+    return found
+
+
+def _facts(
+    connection: duckdb.DuckDBPyConnection, feed: str, uscc: str
+) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """What the rows of one enterprise say, by their place; no personal column, no free text."""
+    definition = get_feed(feed)
+    shown = [
+        column.name
+        for column in definition.stored_columns
+        if column.classification != "personal"
+        and column.type not in ("text", "name", "uscc")
+        and column.name not in ("quarantine_id", "reported_date")
+    ]
+    names = ", ".join(f's."{name}"' for name in shown)
+    has_rung = connection.execute(
+        "select count(*) from information_schema.columns where table_schema = 'staging' and table_name = ? "
+        "and column_name = 'identity_rung'",
+        [f"stg_{feed}"],
+    ).fetchone()
+    rung = ", s.identity_rung" if has_rung and has_rung[0] else ""
+    found = rows(
+        connection,
+        f"select {names}, s.source_file, s.source_sheet, s.source_row{rung} from staging.stg_{feed} as s where s.uscc = ?",
+        uscc,
+    )
+    return {
+        _place(row)[1:]: {
+            name: value
+            for name, value in row.items()
+            if value is not None and name not in _PLACE and not (name == "identity_rung" and value == "uscc")
+        }
+        for row in found
+    }
+
+
+def _no_longer(states: dict[tuple[Any, ...], dict[str, Any]], counted: Iterable[Any], day: date) -> Rows:
+    """Records of the enterprise that weigh nothing on the day, with the reason."""
+    known = set(counted)
+    found = [
+        {
+            "feed": row["feed"],
+            "record_no": row["record_no"],
+            "event_date": row["event_date"],
+            "reason": row["state"] if row["state"] not in ("in_effect", "objection") else "no_weight",
+            "since": row["state_date"] if row["state"] not in ("in_effect", "objection") else None,
+            **{name: row[name] for name in _PLACE},
+        }
+        for place, row in states.items()
+        if place not in known
+    ]
+    return sorted(
+        found, key=lambda row: (row["feed"], str(row["event_date"]), str(row["record_no"]), row["source_row"])
+    )
+
+
+def _units(connection: duckdb.DuckDBPyConnection, uscc: str, unit_id: str | None) -> Rows:
+    found = rows(
+        connection,
+        """
+        select g.*, u.unit_name from grading.unit_grades as g
+        left join (select unit_id, max(unit_name) as unit_name from policy.units group by unit_id) as u using (unit_id)
+        where g.uscc = ? and g.unit_id = coalesce(?, g.unit_id) order by g.unit_id
+        """,
+        uscc,
+        unit_id,
+    )
+    if unit_id is not None and not found:
+        supervising = connection.execute(
+            "select unit_id from enterprises.enterprise_units where uscc = ? order by 1", [uscc]
+        ).fetchall()
+        raise BadInput(
+            f"unit {unit_id} does not supervise {uscc}; its units are: "
+            + (", ".join(row[0] for row in supervising) or "none")
+        )
+    if unit_id is not None and found[0].get("system_id"):
+        found[0]["system_points"] = rows(
+            connection,
+            "select * from grading.unit_score_points where uscc = ? and unit_id = ? order by all",
+            uscc,
+            unit_id,
+        )
+    return found
+
+
+def _known_later(settings: Settings, uscc: str, day: date) -> Rows:
+    """What happened by the day and only became known after it, as the current warehouse has it."""
+    with connect(settings, settings.warehouse_path, read_only=True) as connection:
+        return rows(
+            connection,
+            """
+            select feed, record_no, event_date, state, ingest_date as known_since, source_file, source_sheet, source_row
+            from grading.record_states
+            where uscc = ? and event_date <= ? and ingest_date > ? order by ingest_date, feed, record_no
+            """,
+            uscc,
+            day,
+            day,
+        )

@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
+import duckdb
 import pyarrow as pa
 
 from credit_pipeline.extracts.publish import Comments
+from credit_pipeline.grading.reason_words import CHANGE_WORDS, sentence, value_words
 
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
 """Raised when a table or column that units rely on goes or changes its meaning."""
 
 NOTICE = (
@@ -35,17 +37,71 @@ class ExtractTable:
         return Comments(self.label, self.columns)
 
 
+def _change_words(reason: str) -> str:
+    cases = " ".join(f"when '{code}' then '{words[0]}'" for code, words in CHANGE_WORDS.items())
+    return f"case {reason} {cases} else {reason} end"
+
+
+_PREPARED = (
+    # Whatever all units need, once: a window over the whole history for each of 60 units would be 60 windows.
+    f"""
+    create or replace temporary table extract_last_changes as
+    select uscc, old_grade as previous_grade, as_of_date as changed_on, {_change_words("reason")} as change_reason
+    from grading.grade_history
+    where as_of_date <= date '{{day}}' and old_grade is not null
+    qualify row_number() over (partition by uscc order by as_of_date desc) = 1
+    """,
+    """
+    create or replace temporary table extract_vetoes as
+    select uscc, string_agg(label || '（' || coalesce(record_no, '无编号') || '，' || event_date || '）', '；' order by veto_grade desc, veto)
+        as veto_text
+    from grading.grade_vetoes group by uscc
+    """,
+    """
+    create or replace temporary table extract_indicators as
+    select indicator, label, unit, window_months from policy.indicators
+    where effective_from <= date '{day}' and effective_to >= date '{day}'
+    """,
+)
+_REASONS_OF_UNIT = f"""
+    select r.uscc, r.reason_rank, i.label, {value_words("zh", "r.indicator_value")} as value_text, r.norm_micro, r.points_over,
+        {sentence("zh")} as sentence
+    from grading.grade_reasons r
+    semi join (select uscc from enterprises.enterprise_units where unit_id = '{{unit}}') u using (uscc)
+    join extract_indicators i using (indicator)
+"""
+
+
+def prepare_extracts(connection: duckdb.DuckDBPyConnection, as_of_date: date) -> None:
+    """Make what the queries of all units share, as temporary tables of the connection."""
+    for sql in _PREPARED:
+        connection.execute(sql.replace("{day}", as_of_date.isoformat()))
+
+
 _ENTERPRISES = ExtractTable(
     "本单位监管企业及信用风险等级（内部参考）",
-    """
+    f"""
+    with reasons as (
+        select uscc, max(sentence) filter (reason_rank = 1) as reason_1, max(sentence) filter (reason_rank = 2) as reason_2,
+            max(sentence) filter (reason_rank = 3) as reason_3
+        from ({_REASONS_OF_UNIT}) group by uscc
+    )
     select
         e.uscc, e.enterprise_name, e.status, e.region, e.industry_section, e.established_date, e.is_safety_related,
-        g.platform_grade, ug.unit_grade, g.reason_1, g.reason_2, g.reason_3, g.data_completeness, g.as_of_date
+        g.platform_grade, ug.unit_grade, c.previous_grade, c.changed_on, c.change_reason,
+        (g.as_of_date + to_months(coalesce((
+            select max(value) from policy.model_policy
+            where parameter = 'grade_validity_months' and effective_from <= date '{{day}}' and effective_to >= date '{{day}}'
+        ), 1)::integer))::date as valid_until,
+        v.veto_text, r.reason_1, r.reason_2, r.reason_3, g.data_completeness, g.as_of_date, g.policy_version, g.model_digest
     from enterprises.enterprise_units u
     join enterprises.enterprises e using (uscc)
     left join grading.enterprise_grades g using (uscc)
     left join grading.unit_grades ug on ug.unit_id = u.unit_id and ug.uscc = u.uscc
-    where u.unit_id = '{unit}'
+    left join reasons r on r.uscc = u.uscc
+    left join extract_last_changes c on c.uscc = u.uscc
+    left join extract_vetoes v on v.uscc = u.uscc
+    where u.unit_id = '{{unit}}'
     order by e.uscc
     """,
     {
@@ -58,11 +114,75 @@ _ENTERPRISES = ExtractTable(
         "is_safety_related": "是否涉及安全",
         "platform_grade": "市平台信用风险等级（仅供参考）",
         "unit_grade": "本单位综合等级（仅供参考）",
+        "previous_grade": "变动前的市平台等级（从未变动为空）",
+        "changed_on": "最近一次等级变动之日",
+        "change_reason": "最近一次等级变动的原因",
+        "valid_until": "等级可用至（其间以新数据包为准）",
+        "veto_text": "直接判定情形及依据",
         "reason_1": "主要影响因素一",
         "reason_2": "主要影响因素二",
         "reason_3": "主要影响因素三",
         "data_completeness": "有数据的信息类别数",
         "as_of_date": "数据截止日",
+        "policy_version": "政策版本",
+        "model_digest": "评价模型摘要",
+    },
+)
+_GRADE_REASONS = ExtractTable(
+    "主要影响因素：得分高于同类企业平均最多的指标",
+    f"""
+    select uscc, reason_rank, label, value_text, norm_micro / 1e6 as peer_norm, points_over / 1e6 as points_over, sentence
+    from ({_REASONS_OF_UNIT})
+    order by uscc, reason_rank
+    """,
+    {
+        "uscc": "统一社会信用代码",
+        "reason_rank": "序号（1为最主要）",
+        "label": "指标",
+        "value_text": "指标数值",
+        "peer_norm": "同类企业平均风险分",
+        "points_over": "高于同类平均的风险分",
+        "sentence": "说明",
+    },
+)
+_GRADE_EVIDENCE = ExtractTable(
+    "主要影响因素所依据的记录",
+    """
+    select x.uscc, i.label, x.feed, x.record_no, x.event_date, x.effect_end - 1 as effect_until, x.source_file, x.source_sheet,
+        x.source_row, x.ingest_date
+    from grading.grade_evidence x
+    semi join (select uscc from enterprises.enterprise_units where unit_id = '{unit}') u using (uscc)
+    join extract_indicators i using (indicator)
+    order by all
+    """,
+    {
+        "uscc": "统一社会信用代码",
+        "label": "指标",
+        "feed": "数据类别",
+        "record_no": "记录编号（文号、案号等）",
+        "event_date": "发生日期",
+        "effect_until": "影响至（空为持续有效）",
+        "source_file": "来源文件",
+        "source_sheet": "工作表",
+        "source_row": "行号",
+        "ingest_date": "接收日期",
+    },
+)
+_GRADE_CHANGES = ExtractTable(
+    "市平台等级变动记录",
+    f"""
+    select h.uscc, h.as_of_date as changed_on, h.old_grade, h.new_grade, {_change_words("h.reason")} as change_reason
+    from grading.grade_history h
+    semi join (select uscc from enterprises.enterprise_units where unit_id = '{{unit}}') u using (uscc)
+    where h.as_of_date <= date '{{day}}'
+    order by h.uscc, h.as_of_date
+    """,
+    {
+        "uscc": "统一社会信用代码",
+        "changed_on": "变动之日",
+        "old_grade": "原等级（首次定级为空）",
+        "new_grade": "新等级（不再定级为空）",
+        "change_reason": "变动原因",
     },
 )
 _TASKS = ExtractTable(
@@ -150,6 +270,9 @@ _MEASURES = ExtractTable(
 
 EXTRACT_TABLES: dict[str, ExtractTable] = {
     "enterprises": _ENTERPRISES,
+    "grade_reasons": _GRADE_REASONS,
+    "grade_evidence": _GRADE_EVIDENCE,
+    "grade_changes": _GRADE_CHANGES,
     "inspection_tasks": _TASKS,
     "inspectors": _INSPECTORS,
     "quotas": _QUOTAS,
@@ -160,7 +283,7 @@ EXTRACT_TABLES: dict[str, ExtractTable] = {
 def unit_tables(unit_id: str, unit_name: str, as_of_date: date) -> dict[str, str | pa.Table]:
     """All tables of one unit's extract, as queries over the warehouse or as finished tables."""
     tables: dict[str, str | pa.Table] = {
-        name: table.sql.format(unit=unit_id, day=as_of_date.isoformat())
+        name: table.sql.replace("{unit}", unit_id).replace("{day}", as_of_date.isoformat())
         for name, table in EXTRACT_TABLES.items()
     }
     tables["notice"] = pa.table(

@@ -15,7 +15,7 @@ from rich.table import Table
 from credit_pipeline.audit.checkpoints import CheckpointStore
 from credit_pipeline.audit.log import AuditLog, write_durably
 from credit_pipeline.errors import BadInput
-from credit_pipeline.extracts.builder import extract_comments, unit_tables
+from credit_pipeline.extracts.builder import extract_comments, prepare_extracts, unit_tables
 from credit_pipeline.extracts.manifest import MANIFEST_NAME, read_manifest
 from credit_pipeline.extracts.publish import open_extract, publish_extract
 from credit_pipeline.keys import KeyStore
@@ -55,6 +55,7 @@ def publish_all(settings: Settings, target: RunTarget, audit: AuditLog, run_id: 
     new = rows = 0
     with connect(settings, target.path) as connection:
         units = _units(connection, target.as_of_date)
+        prepare_extracts(connection, target.as_of_date)
         for number, (unit_id, unit_name) in enumerate(units, start=1):
             publication = publish_extract(
                 settings.extracts_dir / unit_id,

@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from credit_pipeline.feeds.catalogue import feed_names
+from credit_pipeline.grading.history import store_day
 from credit_pipeline.grading.training import (
     build_training_set,
     ensure_champion,
@@ -114,4 +115,57 @@ def scorecard_points(context: dg.AssetExecutionContext, pipeline: Pipeline) -> d
     )
 
 
-grading_assets = [training_set, credit_model, scorecard_points]
+_HISTORY_KEY = dg.AssetKey(["grading", "grade_history"])
+
+
+@daily_asset(
+    "grading",
+    "grade_history",
+    "Every change of a platform grade with its reason, one row per change, up to the day. The day's full state and its "
+    "changes are stored in the lake; a past day that is run again stores nothing and is compared with what was stored.",
+    "等级变动记录",
+    opens_warehouse=True,
+    deps=[["grading", "enterprise_grades"], ["grading", "enterprise_scores"]],
+    kinds={"duckdb", "parquet"},
+    check_specs=[
+        dg.AssetCheckSpec(
+            "past_day_gives_the_same",
+            asset=_HISTORY_KEY,
+            description="A past day that is computed again gives the grades that were stored on that day; it does not "
+            "when somebody changed a policy table without a new effective date, or the lake itself.",
+        )
+    ],
+)
+def grade_history(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
+    day = as_of_date(context)
+    stored = store_day(pipeline.settings, pipeline.target(day))
+    if stored.is_stored:
+        pipeline.audit().append(
+            "grades_stored",
+            "grading",
+            context.run.run_id,
+            as_of_date=day.isoformat(),
+            graded=stored.graded,
+            changed=stored.changed,
+        )
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": stored.history_rows,
+            "graded": stored.graded,
+            "changed": stored.changed,
+            "stored": stored.is_stored,
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                passed=stored.agrees is not False,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={
+                    "finding": "differs from what was stored" if stored.agrees is False else "agrees",
+                    "compared": stored.agrees is not None,
+                },
+            )
+        ],
+    )
+
+
+grading_assets = [training_set, credit_model, scorecard_points, grade_history]

@@ -227,6 +227,7 @@ def generated_files() -> dict[Path, str]:
     from credit_pipeline.transform.indicator_tables import (
         feed_models_yml,
         indicator_models_yml,
+        peer_points_yml,
         scores_yml,
     )
 
@@ -238,6 +239,7 @@ def generated_files() -> dict[Path, str]:
         models / "indicators" / "feed_indicators.yml": feed_models_yml(indicators, labels),
         models / "indicators" / "enterprise_indicators.yml": indicator_models_yml(indicators),
         models / "grading" / "enterprise_scores.yml": scores_yml(indicators),
+        models / "grading" / "peer_points.yml": peer_points_yml(indicators),
         DOCS_PATH: indicators_markdown(indicators),
     }
 

@@ -280,6 +280,48 @@ def scores_yml(indicators: Sequence[Indicator]) -> str:
     return _yml("The score of every graded enterprise.", [table])
 
 
+def peer_points_yml(indicators: Sequence[Indicator]) -> str:
+    """Description of peer_points: one norm per indicator of the catalogue."""
+    keys = {
+        "as_of_date": COMMON["as_of_date"],
+        "industry_section": (
+            "GB/T 4754 section; empty where unknown. 中文标签：行业门类",
+            "string",
+            "internal",
+        ),
+        "size_class": ("Size class; empty where unknown. 中文标签：规模", "string", "internal"),
+        "peer_level": (
+            "Whose mean it is: section_size, section or all. 中文标签：比较范围",
+            "string",
+            "internal",
+        ),
+        "peer_count": ("Enterprises in that group. 中文标签：同类企业数", "bigint", "internal"),
+    }
+    table = _model(
+        "peer_points",
+        "Mean micro points per indicator of the peers of every pair of industry section and size class, from wider "
+        "groups where they are few: the norm that reasons are measured against. 中文标签：同类企业平均得分",
+        _tests(
+            _test("unique_key", columns=["industry_section", "size_class"]),
+            _test("never_null", columns=["industry_section", "size_class", "peer_level", "peer_count"]),
+        ),
+        [
+            *_described(keys),
+            *(
+                _column(
+                    f"n_{i.name}",
+                    f"Mean micro points of {i.name} among the peers. 中文标签：{i.label}同类平均得分",
+                    "bigint",
+                    "confidential",
+                )
+                for i in indicators
+            ),
+        ],
+        contract=True,
+    )
+    return _yml("The norm of an enterprise's peers.", [table])
+
+
 def _yml(comment: str, parts: Iterable[str]) -> str:
     head = (
         f"# {comment} Written from seeds/policy/indicators.csv by\n"

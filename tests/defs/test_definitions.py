@@ -72,6 +72,7 @@ def test_whatever_opens_the_warehouse_holds_its_pool(defs: dg.Definitions) -> No
     }
     expected = {
         "grading/enterprise_grades",
+        "grading/grade_history",
         "inspection/inspection_draws",
         "extracts/unit_extracts",
         "grading/training_set",

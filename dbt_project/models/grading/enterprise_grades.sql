@@ -1,13 +1,17 @@
-{# The platform grade A-E of every gradable enterprise, exactly one each, with the path that led to it and the five
-   indicators that raised its score most.
+{# The platform grade A-E of every gradable enterprise, exactly one each, with every step that led to it and the five
+   indicators that raised its score most over the norm of its peers (peer_points).
 
-   1. The probability gives the score grade (grade_bounds). The model alone gives E only with a negative record in
-      effect (model_policy e_needs_negative_record): otherwise D.
-   2. Too few kinds of information: neutral C, worse only with negative records; B for a new enterprise without any.
+   1. The probability gives the score grade (grade_bounds).
+   2. The model alone gives E only with a negative record in effect (e_needs_negative_record): otherwise D.
+   3. Too few kinds of information: neutral C, worse only with negative records; B for a new enterprise without any.
       A new enterprise is never better than B. Never A by default (data_poor_rules).
-   3. Vetoes: 'force' decides, 'not_better_than' bounds (vetoes). #}
+   4. Vetoes: 'force' decides, 'not_better_than' bounds (vetoes).
+   5. As long as an objection is pending against a record in effect (disputed_records), the grade is not made worse than
+      it was (stored by an earlier run), but for vetoes that rest on an undisputed record
+      (objection_freezes_downgrade). #}
 {%- set card = scorecard() -%}
 {%- set features = card["features"] -%}
+{%- set names = features | map(attribute="name") | list -%}
 -- depends_on: {{ source("grading", "scorecard_points") }}
 with
     bounds as (
@@ -32,76 +36,62 @@ with
             uscc,
             max(case when effect = 'force' then {{ grade_rank("veto_grade") }} end) as forced_rank,
             max(case when effect = 'not_better_than' then {{ grade_rank("veto_grade") }} end) as floor_rank,
+            max(case when not is_disputed then {{ grade_rank("veto_grade") }} end) as undisputed_rank,
             {{ sorted_list("veto") }} as veto_codes
         from {{ ref("grade_vetoes") }}
         group by uscc
     ),
-    reference as (
+    disputed as (select distinct uscc from {{ ref("disputed_records") }}),
+    stored as (
         select
-            {% for feature in features %}
-                {% if feature["reference"] is not none %} cast({{ feature["reference"] }} as bigint)
-                {% else %}
-                    cast(floor(cast(sum(p_{{ feature["name"] }}) as double) / nullif(count(*), 0)) as bigint)
-                {% endif %} as r_{{ feature["name"] }},
-            {% endfor %}
-            count(*) as scored_count
-        from {{ ref("enterprise_scores") }}
+            c.uscc,
+            c.new_grade,
+            row_number() over (partition by c.uscc order by c.as_of_date desc nulls last) as recency
+        from {{ stored_grade_changes() }} as c
+        join disputed as d on d.uscc = c.uscc
     ),
-    -- A surplus over the reference and its indicator in one number, so that the largest can be found by
-    -- greatest();
-    -- of equal ones the indicator that is first by name wins.
+    earlier as (select uscc, {{ grade_rank("new_grade") }} as earlier_rank from stored where recency = 1),
+    -- A surplus over the norm and its indicator in one number; of equal ones the indicator that is first by
+    -- name wins.
     surplus as (
         select
-            s.uscc
-            {% for feature in features %}
-                ,
-                case
-                    when s.p_{{ feature["name"] }} > r.r_{{ feature["name"] }}
-                    then
-                        (s.p_{{ feature["name"] }} - r.r_{{ feature["name"] }}) * 1000
-                        + {{ 999 - loop.index0 }}
-                end as s_{{ loop.index0 }}
-            {% endfor %}
+            s.uscc,
+            n.peer_level,
+            {% if features %} {{ largest_of(list_of(surplus_codes(names)), 5) }}
+            {% else %} cast(null as bigint)
+            {% endif %} as codes
         from {{ ref("enterprise_scores") }} as s
-        cross join reference as r
+        join {{ ref("enterprise_indicators") }} as i on i.as_of_date = {{ as_of() }} and i.uscc = s.uscc
+        join
+            {{ ref("peer_points") }} as n
+            on n.industry_section = coalesce(i.industry_section, '')
+            and n.size_class = coalesce(i.size_class, '')
     ),
-    {% for place in range(1, 6) %}
-        {% set earlier = "surplus" if place == 1 else "place_" ~ (place - 1) %}
-        place_{{ place }} as (
-            select
-                *,
-                {% if features %}
-                    greatest(
-                        cast(null as bigint),
-                        {% for feature in features %}
-                            {% if place == 1 %} s_{{ loop.index0 }}
-                            {% else %}
-                                case
-                                    when s_{{ loop.index0 }} < best_{{ place - 1 }} then s_{{ loop.index0 }}
-                                end
-                            {% endif %}
-                            {% if not loop.last %},{% endif %}
-                        {% endfor %}
-                    )
-                {% else %} cast(null as bigint)
-                {% endif %} as best_{{ place }}
-            from {{ earlier }}
-        ),
-    {% endfor %}
-    reasons as (
+    places as (
         select
-            uscc
+            uscc,
+            peer_level
             {% for place in range(1, 6) %}
                 ,
-                case
-                    mod(best_{{ place }}, 1000)
-                    {% for feature in features %}
-                        when {{ 999 - loop.index0 }} then '{{ feature["name"] }}'
-                    {% endfor %}
-                    {% if not features %} when 0 then '' {% endif %}
-                end as reason_{{ place }}
+                {% if features %} {{ element_of("codes", place) }}
+                {% else %} cast(null as bigint)
+                {% endif %} as code_{{ place }}
             {% endfor %}
-        from place_5
+        from surplus
+    ),
+    reasons as (
+        select
+            uscc,
+            peer_level
+            {% for place in range(1, 6) %}
+                ,
+                {% if features %}
+                    {{ element_of(list_of(quoted_texts(names)), "1000 - mod(code_" ~ place ~ ", 1000)") }}
+                {% else %} cast(null as varchar(200))
+                {% endif %} as reason_{{ place }},
+                {{ int_div("code_" ~ place, 1000) }} as over_{{ place }}
+            {% endfor %}
+        from places
     ),
     scored as (
         select
@@ -177,17 +167,33 @@ with
     decided as (
         select
             b.*,
-            coalesce(v.forced_rank, greatest(b.base_rank, coalesce(v.floor_rank, 0))) as final_rank,
+            coalesce(v.forced_rank, greatest(b.base_rank, coalesce(v.floor_rank, 0))) as decided_rank,
             case
                 when v.forced_rank is not null
                 then 'veto'
                 when v.floor_rank > b.base_rank
                 then 'floor'
                 else b.base_path
-            end as path,
-            coalesce(v.veto_codes, '') as veto_codes
+            end as decided_path,
+            coalesce(v.veto_codes, '') as veto_codes,
+            case
+                when
+                    d.uscc is not null
+                    and h.earlier_rank is not null
+                    and {{ parameter("objection_freezes_downgrade") }} = 1
+                then greatest(h.earlier_rank, coalesce(v.undisputed_rank, 0))
+            end as frozen_rank
         from based as b
         left join vetoes as v on v.uscc = b.uscc
+        left join disputed as d on d.uscc = b.uscc
+        left join earlier as h on h.uscc = b.uscc
+    ),
+    final as (
+        select
+            *,
+            case when frozen_rank < decided_rank then frozen_rank else decided_rank end as final_rank,
+            case when frozen_rank < decided_rank then 'objection' else decided_path end as path
+        from decided
     )
 select
     {{ as_of() }} as as_of_date,
@@ -195,20 +201,23 @@ select
     g.grade as platform_grade,
     g.label as grade_label,
     {{ grade_of("d.score_rank") }} as score_grade,
+    {{ grade_of("d.model_rank") }} as model_grade,
+    {{ grade_of("d.base_rank") }} as base_grade,
+    d.base_path,
+    {{ grade_of("d.decided_rank") }} as decided_grade,
+    d.decided_path,
     d.path,
     d.probability,
     d.score_micro,
     d.veto_codes,
-    r.reason_1,
-    r.reason_2,
-    r.reason_3,
-    r.reason_4,
-    r.reason_5,
+    r.peer_level,
+    {% for place in range(1, 6) %} r.reason_{{ place }}, {% endfor %}
+    {% for place in range(1, 6) %} r.over_{{ place }}, {% endfor %}
     d.data_completeness,
     d.negative_record_count,
     d.negative_record_count_12m,
     '{{ policy_version() }}' as policy_version,
     '{{ card["digest"] }}' as model_digest
-from decided as d
+from final as d
 join {{ in_force("grade_bounds") }} as g on g.rank = d.final_rank
 left join reasons as r on r.uscc = d.uscc

@@ -31,7 +31,9 @@ with
             v.source_file,
             v.source_sheet,
             v.source_row,
-            v.ingest_date
+            v.ingest_date,
+            cast(null as date) as effect_end,
+            coalesce(v.record_status, 'valid') = 'objection' as is_objected
         from {{ ref("stg_serious_violations") }} as v
         where
             {{ counts_on("v", as_of()) }}
@@ -46,7 +48,9 @@ with
             p.source_file,
             p.source_sheet,
             p.source_row,
-            p.ingest_date
+            p.ingest_date,
+            {{ add_months("p.decision_date", "e.effect_months") }} as effect_end,
+            coalesce(p.record_status, 'valid') = 'objection' as is_objected
         from {{ ref("stg_penalties") }} as p
         join penalty_periods as e on e.record_class = p.penalty_class
         where
@@ -64,7 +68,9 @@ with
             a.source_file,
             a.source_sheet,
             a.source_row,
-            a.ingest_date
+            a.ingest_date,
+            cast(null as date) as effect_end,
+            coalesce(a.record_status, 'valid') = 'objection' as is_objected
         from {{ ref("stg_abnormal_listings") }} as a
         where
             {{ counts_on("a", as_of()) }}
@@ -79,7 +85,9 @@ with
             r.source_file,
             r.source_sheet,
             r.source_row,
-            r.ingest_date
+            r.ingest_date,
+            {{ add_months("r.check_date", "e.effect_months") }} as effect_end,
+            coalesce(r.record_status, 'valid') = 'objection' as is_objected
         from {{ ref("stg_inspection_results") }} as r
         cross join inspection_periods as e
         left join clean_inspections as c on c.uscc = r.uscc
@@ -99,7 +107,9 @@ with
             j.source_file,
             j.source_sheet,
             j.source_row,
-            j.ingest_date
+            j.ingest_date,
+            {{ add_months("j.published_date", "e.effect_months") }} as effect_end,
+            coalesce(j.record_status, 'valid') = 'objection' as is_objected
         from {{ ref("stg_judgment_defaulters") }} as j
         join
             judgment_periods as e
@@ -115,6 +125,9 @@ with
         select
             f.*,
             count(*) over (partition by f.uscc, f.veto) as evidence_count,
+            max(f.effect_end) over (partition by f.uscc, f.veto) as last_effect_end,
+            min(case when f.is_objected then 1 else 0 end) over (partition by f.uscc, f.veto)
+            = 1 as is_disputed,
             row_number() over (
                 partition by f.uscc, f.veto
                 order by
@@ -137,6 +150,8 @@ select
     r.record_no,
     r.event_date,
     r.evidence_count,
+    r.last_effect_end as effect_end,
+    r.is_disputed,
     r.source_file,
     r.source_sheet,
     r.source_row,
