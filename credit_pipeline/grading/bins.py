@@ -62,13 +62,15 @@ def _of_pandas(column: Any, name: str) -> pl.Series:
         column = column.astype(column.cat.categories.dtype if not column.isna().any() else object)
     try:
         return pl.from_pandas(column).alias(name)
-    except Exception as error:  # noqa: BLE001 - pyarrow and polars name each mixture differently
+    except Exception as error:
         raise BadInput(f"column {name} holds values of different types: {error}") from error
 
 
 def numbers(series: pl.Series) -> Floats:
     """A numeric or boolean column as float64, missing as NaN."""
-    if not (series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null)):
+    if series.null_count() == len(series):  # of no type that means anything
+        return np.full(len(series), np.nan)
+    if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
         raise BadInput(
             f"column {series.name} is {series.dtype}, not a number: convert it, or list it in `categorical`"
         )

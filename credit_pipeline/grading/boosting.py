@@ -32,7 +32,7 @@ from credit_pipeline.grading.tabulation import Table
 from credit_pipeline.grading.training_data import Column, Sample, positions_of, split
 
 VALIDATION_PARTS, VALIDATION_TAKES = 20, 3  # 15 % of the rows of each seed decide when to stop
-GREED = 0.5
+GREED = 0.4
 PATIENCE = 50
 MIN_HESSIAN = 1.0  # on either side of a cut, in rows of mean weight times p (1 - p)
 CATEGORY_L2 = 10.0  # a category with few rows moves slowly; its neighbours tell nothing about it
@@ -170,20 +170,24 @@ def boost(columns: Sequence[Column], sample: Sample, options: Options) -> tuple[
         slope = learned * (chance - label)
         bend = learned * chance * (1 - chance)
         sums = design_t @ np.hstack([slope, bend])
-        update, steps = find.steps(
+        update, taken, cut = find(
             sums[:, :seeds].reshape(count, width, seeds), sums[:, seeds:].reshape(count, width, seeds)
         )
+        move = design @ update.reshape(count * width, seeds)
+        # Related columns that move at once would overshoot together: as far as is best for all of them, at most.
+        down, curve = -(slope * move).sum(axis=0), (bend * move * move).sum(axis=0)
+        scale = options.learning_rate * np.clip(down / np.maximum(curve, NOTHING), 0.0, 1.0)
+        update *= scale
         shift = -slope.sum(axis=0) / bend.sum(axis=0)
         points += update
         intercepts = intercepts + shift
-        odds += design @ update.reshape(count * width, seeds)
-        odds += shift
-        rounds.append(steps)
+        odds += move * scale + shift
+        rounds.append(find.steps_of(update, taken, cut))
         at_held = odds.ravel()[held]
         loss = float(held_weight @ (np.logaddexp(0, at_held) - held_label * at_held))
         if loss < best[0] - 1e-7:
             best = (loss, number + 1, intercepts.copy(), points.copy())
-        elif number + 1 - best[1] >= PATIENCE or not steps:
+        elif number + 1 - best[1] >= PATIENCE or not rounds[-1]:
             break
     _, kept, intercepts, points = best
     model = Boosted(coding, intercepts, tuple(s for steps in rounds[:kept] for s in steps), kept)
@@ -200,21 +204,24 @@ class _Finder:
         self.direction = np.array([coding.columns[j].direction for j in self.numbers])[:, None, None]
         self.missing = coding.unseen - 1
 
-    def steps(self, slope: Floats, bend: Floats) -> tuple[Floats, list[Step]]:
-        """The update of all points, columns by slots by seeds, and what it is made of."""
+    def __call__(self, slope: Floats, bend: Floats) -> tuple[Floats, NDArray[np.bool_], Ints]:
+        """The whole step of all points (columns by slots by seeds), which columns take it, and the cuts."""
         update = np.zeros_like(slope)
         cut, found = self._cuts(slope[self.numbers], bend[self.numbers])
         update[self.numbers] = found
         some = self.categories
         update[some] = -slope[some] / (bend[some] + CATEGORY_L2)
         # The level is the intercept's: columns move around their mean, so that all can move at once.
-        mean = (bend * update).sum(axis=1) / np.maximum(bend.sum(axis=1), 1e-300)
+        mean = (bend * update).sum(axis=1) / np.maximum(bend.sum(axis=1), NOTHING)
         update -= mean[:, None, :]
         update[some] *= bend[some] > 0
         gain = -((slope + bend * update / 2) * update).sum(axis=1)
         taken = (gain >= GREED * gain.max(axis=0)) & (gain > NOTHING)
-        update *= self.options.learning_rate
         update *= taken[:, None, :]
+        return update, taken, cut
+
+    def steps_of(self, update: Floats, taken: NDArray[np.bool_], cut: Ints) -> list[Step]:
+        """What an update is made of."""
         place = {int(j): i for i, j in enumerate(self.numbers)}
         steps = []
         for j, seed in np.argwhere(taken).tolist():
@@ -225,7 +232,7 @@ class _Finder:
                 steps.append(Step(seed, j, c, *ends, None))
             else:
                 steps.append(Step(seed, j, -1, 0.0, 0.0, 0.0, values.copy()))
-        return update, steps
+        return steps
 
     def _cuts(self, slope: Floats, bend: Floats) -> tuple[Ints, Floats]:
         """The best cut of every number and seed, and the values it gives to the slots."""

@@ -72,7 +72,7 @@ def prepare(
     )
     y, w, g = training_values(len(data), label, weights, groups)
     columns = tuple(
-        column_of(data[n], n in categorical, directions.get(n, 0), n in nuisance, max_bins, min_bin_rows)
+        column_of(data[n], n in categorical, int(directions.get(n, 0)), n in nuisance, max_bins, min_bin_rows)
         for n in names
     )
     return columns, Sample(positions_of(data, columns), y, w, g)
@@ -92,6 +92,11 @@ def roles_of(
     ):
         if isinstance(value, str):
             raise BadInput(f"{argument} must be a list of columns, not the text {value!r}")
+    if not isinstance(directions, Mapping):
+        raise BadInput("directions must map a column to +1, -1 or 0")
+    strange = [name for name in {*directions, *nuisance, *categorical} if not isinstance(name, str)]
+    if strange:
+        raise BadInput(f"columns are named by text, not by {strange[0]!r}: rename them in the frame")
     wrong = {name: d for name, d in directions.items() if d not in (-1, 0, 1)}
     if wrong:
         raise BadInput(f"a direction is -1, 0 or +1; not so for {wrong}")
