@@ -387,7 +387,7 @@ def main() -> None:
     if not ONE_THREAD.items() <= os.environ.items():  # the libraries have read it by now: start anew
         os.execve(
             sys.executable, [sys.executable, "-m", "benchmarks.model", *sys.argv[1:]], os.environ | ONE_THREAD
-        )  # noqa: S606
+        )
     warnings.filterwarnings("ignore")
     folder = data_folder(chosen.data)
     names = chosen.sets.split(",") if chosen.sets else sorted(p.stem for p in folder.glob("*.parquet"))

@@ -61,7 +61,8 @@ def _of_pandas(column: Any, name: str) -> pl.Series:
     if type(column.dtype).__name__ == "CategoricalDtype":
         column = column.astype(column.cat.categories.dtype if not column.isna().any() else object)
     try:
-        return pl.from_pandas(column).alias(name)
+        values: pl.Series = pl.Series(name, pl.from_pandas(column))
+        return values
     except Exception as error:
         raise BadInput(f"column {name} holds values of different types: {error}") from error
 

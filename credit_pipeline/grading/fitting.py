@@ -46,7 +46,7 @@ def fit_scorecard(
     groups: Any = None,
     must_report: Collection[str] = (),
     seeds: int | Sequence[int] = 8,
-    learning_rate: float = 0.05,
+    learning_rate: float = 0.1,
     min_samples_leaf: int = MIN_SAMPLES_LEAF,
     l2: float = 1.0,
     max_bins: int = 255,

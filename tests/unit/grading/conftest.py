@@ -107,7 +107,7 @@ def free_model(market: Market) -> Boosted:
     """The model behind `free_card`, fitted anew: fits repeat exactly."""
     columns, sample = prepare(market.frame, market.label, DIRECTIONS, categorical=CATEGORICAL)
     options = Options(
-        seeds=SETTINGS["seeds"], learning_rate=0.05, min_samples_leaf=30, l2=1.0, max_bins=255, max_iter=1000
+        seeds=SETTINGS["seeds"], learning_rate=0.1, min_samples_leaf=30, l2=1.0, max_bins=255, max_iter=1000
     )
     return boost(columns, sample, options)[0]
 
