@@ -8,7 +8,7 @@ A round looks at all columns at once: for each it finds the best single cut (bel
 missing a third; for categories a value each), and takes the columns that gain at least `GREED` of what the
 best one gains, all together, at a low rate. So related columns share the effect instead of one taking it all,
 as in the cyclic learning of explainable boosting machines, while columns of noise stay out, as in ordinary
-boosting. Why not a library: measured on the benchmark (docs/model.md) this is better than scikit-learn's
+boosting. Why not a library: measured (benchmarks/results/model.md) this is better than scikit-learn's
 boosting under the same constraints at equal cost, needs nothing private of it, and the points are there
 without reading trees.
 
