@@ -153,8 +153,12 @@ def boost(columns: Sequence[Column], sample: Sample, options: Options) -> tuple[
     held_weight = held_weight / (stops * weights[:, None]).sum(axis=0)[held % seeds] / seeds
     learned = np.where(stops, 0.0, weights[:, None])
 
-    at = coding.positions(sample.positions) + np.arange(count) * width
-    ends = np.arange(len(at) + 1) * count
+    def held_loss() -> float:
+        at_held = odds.ravel()[held]
+        return float(held_weight @ (np.logaddexp(0, at_held) - held_label * at_held))
+
+    at = (coding.positions(sample.positions) + np.arange(count) * width).astype(np.int32)
+    ends = np.arange(len(at) + 1, dtype=np.int64) * count
     design = csr_matrix((np.ones(at.size), at.ravel(), ends), shape=(len(at), count * width))
     design_t = design.T
 
@@ -163,7 +167,7 @@ def boost(columns: Sequence[Column], sample: Sample, options: Options) -> tuple[
     odds = np.repeat(intercepts[None, :], len(at), axis=0)
     points = np.zeros((count, width, seeds))
     rounds: list[list[Step]] = []
-    best = (np.inf, 0, intercepts.copy(), points.copy())
+    best = (held_loss(), 0, intercepts.copy(), points.copy())
     find = _Finder(coding, options)
     for number in range(options.max_iter):
         chance = expit(odds)
@@ -183,8 +187,7 @@ def boost(columns: Sequence[Column], sample: Sample, options: Options) -> tuple[
         intercepts = intercepts + shift
         odds += move * scale + shift
         rounds.append(find.steps_of(update, taken, cut))
-        at_held = odds.ravel()[held]
-        loss = float(held_weight @ (np.logaddexp(0, at_held) - held_label * at_held))
+        loss = held_loss()
         if loss < best[0] - 1e-7:
             best = (loss, number + 1, intercepts.copy(), points.copy())
         elif number + 1 - best[1] >= PATIENCE or not rounds[-1]:
