@@ -11,7 +11,7 @@ LAKE ?= data_lake
 export DO_NOT_TRACK = 1
 export DAGSTER_DISABLE_TELEMETRY = 1
 
-.PHONY: run test ui check sample manifest format lock bench clean help
+.PHONY: run test ui check sample manifest format lock bench bench-model clean help
 help:
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -58,5 +58,14 @@ bench: $(VENV)/installed manifest  ## speed: intake, compacted lake, indicators 
 	@$(BIN)/python -m benchmarks.compaction
 	@$(BIN)/python -m benchmarks.grading --enterprises $(ENTERPRISES)
 
+.venv-bench/installed: benchmarks/requirements-model.txt
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@echo "installing the methods to compare with into .venv-bench (once; about two minutes)"
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements-model.txt
+	@touch $@
+
+bench-model: .venv-bench/installed  ## the scorecard against other methods on public risk data (BENCH_MODEL="--data DIR --folds 2")
+	@nice .venv-bench/bin/python -m benchmarks.model $(BENCH_MODEL)
+
 clean:  ## remove sample, lake, history and environment
-	rm -rf $(LANDING) $(LAKE) .dagster_home .keys $(VENV) dbt_project/target
+	rm -rf $(LANDING) $(LAKE) .dagster_home .keys $(VENV) .venv-bench dbt_project/target

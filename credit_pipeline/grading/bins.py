@@ -10,7 +10,8 @@ table does not list is missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,50 +23,92 @@ from credit_pipeline.errors import BadInput
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+_WHOLE = re.compile(r"-?[0-9]{1,15}")
 
 
 def as_frame(frame: Any, columns: Iterable[str]) -> pl.DataFrame:
-    """The named columns of a polars, pandas or pyarrow frame, as polars; BadInput names those it lacks."""
+    """The named columns of a polars, pandas or pyarrow frame, as polars; BadInput names those it lacks.
+
+    Only these are read: what else the frame holds may be of any type.
+    """
     wanted = list(columns)
-    table: pl.DataFrame
-    if type(frame).__module__.split(".")[0] == "pandas":
-        table = pl.from_pandas(frame)
-    elif isinstance(frame, pl.DataFrame):
-        table = frame
-    elif hasattr(frame, "__arrow_c_stream__"):
-        table = pl.DataFrame(frame)
+    if isinstance(frame, pl.LazyFrame):
+        frame = frame.collect()
+    is_pandas = type(frame).__module__.split(".")[0] == "pandas" and hasattr(frame, "columns")
+    if isinstance(frame, pl.DataFrame) or is_pandas:
+        names = list(frame.columns)
+    elif hasattr(frame, "__arrow_c_stream__") or hasattr(frame, "__arrow_c_array__"):
+        frame = pl.DataFrame(frame)
+        names = frame.columns
     else:
         raise BadInput(f"a {type(frame).__name__} is no frame: give a polars, pandas or pyarrow table")
-    lacking = sorted(set(wanted) - set(table.columns))
+    lacking = sorted(set(wanted) - set(names))
     if lacking:
-        raise BadInput(f"the frame has no column {', '.join(lacking)}; it has {', '.join(table.columns)}")
-    return table.select(wanted)
+        raise BadInput(
+            f"the frame has no column {', '.join(map(str, lacking))}; it has {', '.join(map(str, names))}"
+        )
+    twice = sorted({name for name in wanted if names.count(name) > 1})
+    if twice:
+        raise BadInput(f"the frame has more than one column {', '.join(twice)}")
+    if is_pandas:
+        return pl.DataFrame([_of_pandas(frame[name], name) for name in wanted])
+    table: pl.DataFrame = frame.select(wanted)
+    return table
+
+
+def _of_pandas(column: Any, name: str) -> pl.Series:
+    """A pandas column by its values: nullable, categorical and object columns as what they hold."""
+    if type(column.dtype).__name__ == "CategoricalDtype":
+        column = column.astype(column.cat.categories.dtype if not column.isna().any() else object)
+    try:
+        values: pl.Series = pl.Series(name, pl.from_pandas(column))
+        return values
+    except Exception as error:
+        raise BadInput(f"column {name} holds values of different types: {error}") from error
 
 
 def numbers(series: pl.Series) -> Floats:
     """A numeric or boolean column as float64, missing as NaN."""
-    if not (series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null)):
+    if series.null_count() == len(series):  # of no type that means anything
+        return np.full(len(series), np.nan)
+    if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
         raise BadInput(
             f"column {series.name} is {series.dtype}, not a number: convert it, or list it in `categorical`"
         )
     return series.cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
-def texts(series: pl.Series) -> pl.Series:
+def texts(series: pl.Series, *, strict: bool = True) -> pl.Series:
     """A column of categories as text, missing as NULL.
 
-    Whole numbers held as floats (an integer column with gaps, in pandas) are read as integers.
+    Whole numbers held as floats (an integer column with gaps, in pandas) are read as integers. Other floats are
+    no category: an error if `strict`, as in a fit; else, as in scoring, one that no table lists.
     """
     if series.dtype.is_float():
-        series = series.fill_nan(None)
-        if not (series.drop_nulls() % 1 == 0).all():
+        series = series.cast(pl.Float64).fill_nan(None)
+        whole = (series % 1 == 0) & (series.abs() < 2**53)
+        if strict and not whole.fill_null(True).all():
             raise BadInput(f"column {series.name} holds fractions: it cannot be a category")
-        series = series.cast(pl.Int64)
+        series = series.set(~whole.fill_null(False), None).cast(pl.Int64)
     if not (
         series.dtype.is_integer() or series.dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Null)
     ):
         raise BadInput(f"column {series.name} is {series.dtype}: a category must be text or an integer")
     return series.cast(pl.String)
+
+
+def spellings(categories: Sequence[str]) -> dict[str, int]:
+    """Every text that stands for one of the categories, with its position.
+
+    SQL casts a whole number held as a DOUBLE to '3.0': that is category '3' too, unless '3.0' is one itself.
+    """
+    found = {category: position for position, category in enumerate(categories)}
+    for category, position in list(found.items()):
+        if _WHOLE.fullmatch(category):
+            found.setdefault(f"{category}.0", position)
+            if category == "0":
+                found.setdefault("-0.0", position)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +132,12 @@ class Bins:
             found = np.searchsorted(self.edges, values, side="left").astype(np.int64)
             found[np.isnan(values)] = self.size
             return found
-        names = texts(series)
+        names = texts(series, strict=False)
         if not self.categories:
             return np.zeros(len(names), dtype=np.int64)
+        known = spellings(self.categories)
         return names.replace_strict(
-            list(self.categories), list(range(self.size)), default=self.size, return_dtype=pl.Int64
+            list(known), list(known.values()), default=self.size, return_dtype=pl.Int64
         ).to_numpy()
 
 

@@ -147,20 +147,32 @@ class Scorecard:
                 return sql.feature_case(feature, f.bins, f.micro_points.tolist(), engine)
         raise BadInput(f"the scorecard has no feature {feature!r}; it has {', '.join(self.features)}")
 
-    def to_sql(self, dialect: str = "duckdb", *, table: str, key: str | Sequence[str]) -> str:
-        """SELECT key, <feature>_micro_points ..., micro_score, probability FROM table.
+    def to_sql(
+        self, dialect: str = "duckdb", table: str | None = None, key: str | Sequence[str] | None = None
+    ) -> str:
+        """The scorecard as SQL, in whole micro points: what `micro_score` gives, to the last digit.
+
+        Without a table, an expression over the columns of the features, to be put into a query of one's own:
+        f"SELECT {card.to_sql('duckdb')} AS micro_score FROM firms"; a millionth of it is the log-odds. With a
+        table, the whole query: SELECT key, <feature>_micro_points ..., micro_score, probability FROM table.
 
         `table` is put into FROM as it stands (quote it, or write read_parquet(...)); `key` is one column or
-        several, quoted here. Numbers must be castable to DOUBLE, categories are compared as text.
+        several, quoted here; without key, all columns of the table come along. Numbers must be castable to
+        DOUBLE, categories are compared as text. dialect: 'duckdb' or 'spark'.
         """
         engine = sql.dialect_named(dialect)
+        cases = {f: self.feature_sql(f, dialect) for f in self.features}
+        if table is None:
+            if key is not None:
+                raise BadInput("a key without a table: name the table to select from")
+            return sql.score_expression(cases.values(), self._parsed[1])
         return sql.select_scores(
-            {f: self.feature_sql(f, dialect) for f in self.features},
+            cases,
             self._parsed[1],
             self.calibration["micro_upper"].to_list()[:-1],
             self.calibration["probability"].to_list(),
             table,
-            [key] if isinstance(key, str) else list(key),
+            [key] if isinstance(key, str) else None if key is None else list(key),
             engine,
         )
 

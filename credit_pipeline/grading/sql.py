@@ -10,11 +10,11 @@ highest bin when the join has an equality key. Measured on 1M rows, 23 features:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from credit_pipeline.errors import BadInput
-from credit_pipeline.grading.bins import Bins
+from credit_pipeline.grading.bins import Bins, spellings
 
 FLAT_UP_TO = 30
 
@@ -63,8 +63,8 @@ def feature_case(feature: str, bins: Bins, micro_points: Sequence[int], dialect:
         if not points:
             return missing
         whens = " ".join(
-            f"WHEN {dialect.text(category)} THEN {p}"
-            for category, p in zip(bins.categories or (), points, strict=True)
+            f"WHEN {dialect.text(spelling)} THEN {points[position]}"
+            for spelling, position in spellings(bins.categories or ()).items()
         )
         return f"CASE CAST({column} AS {dialect.text_type}) {whens} ELSE {missing} END"
     value = f"CAST({column} AS DOUBLE)"
@@ -95,18 +95,23 @@ def _steps(value: str, uppers: Sequence[str], results: Sequence[str]) -> str:
     return f"CASE WHEN {value} <= {uppers[half]} THEN {low} ELSE {high} END"
 
 
+def score_expression(cases: Iterable[str], intercept: int) -> str:
+    """The whole micro score as one expression, a BIGINT."""
+    return "(" + "\n + ".join([f"CAST({intercept} AS BIGINT)", *cases]) + ")"
+
+
 def select_scores(
     cases: dict[str, str],
     intercept: int,
     uppers: Sequence[int],
     probability: Sequence[float],
     table: str,
-    keys: Sequence[str],
+    keys: Sequence[str] | None,
     dialect: Dialect,
 ) -> str:
-    """SELECT keys, <feature>_micro_points of every feature, micro_score, probability FROM table."""
+    """SELECT keys (None: all columns of the table), <feature>_micro_points of every feature, micro_score, probability FROM table."""
     names = {feature: dialect.name(f"{feature}_micro_points") for feature in cases}
-    key_list = "".join(f"{dialect.name(key)}, " for key in keys)
+    key_list = "*, " if keys is None else "".join(f"{dialect.name(key)}, " for key in keys)
     points = ",\n    ".join(f"CAST({case} AS BIGINT) AS {names[feature]}" for feature, case in cases.items())
     total = " + ".join([f"CAST({intercept} AS BIGINT)", *names.values()])
     chance = calibration_case("micro_score", uppers, probability, dialect)

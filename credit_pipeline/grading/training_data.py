@@ -66,9 +66,13 @@ def prepare(
     """
     names = roles_of(directions, nuisance, categorical, must_report)
     data = as_frame(frame, names)
+    label, weights, groups = (
+        as_frame(frame, [values]).to_series() if isinstance(values, str) else values
+        for values in (label, weights, groups)
+    )
     y, w, g = training_values(len(data), label, weights, groups)
     columns = tuple(
-        column_of(data[n], n in categorical, directions.get(n, 0), n in nuisance, max_bins, min_bin_rows)
+        column_of(data[n], n in categorical, int(directions.get(n, 0)), n in nuisance, max_bins, min_bin_rows)
         for n in names
     )
     return columns, Sample(positions_of(data, columns), y, w, g)
@@ -88,6 +92,11 @@ def roles_of(
     ):
         if isinstance(value, str):
             raise BadInput(f"{argument} must be a list of columns, not the text {value!r}")
+    if not isinstance(directions, Mapping):
+        raise BadInput("directions must map a column to +1, -1 or 0")
+    strange = [name for name in {*directions, *nuisance, *categorical} if not isinstance(name, str)]
+    if strange:
+        raise BadInput(f"columns are named by text, not by {strange[0]!r}: rename them in the frame")
     wrong = {name: d for name, d in directions.items() if d not in (-1, 0, 1)}
     if wrong:
         raise BadInput(f"a direction is -1, 0 or +1; not so for {wrong}")
@@ -139,7 +148,7 @@ def training_values(rows: int, label: Any, weights: Any, groups: Any) -> tuple[F
         )
     g = np.arange(rows)
     if groups is not None:
-        keys = np.asarray(groups)
+        keys = groups.to_numpy() if isinstance(groups, pl.Series) else np.asarray(groups)
         if keys.shape != (rows,):
             raise BadInput(f"groups has shape {keys.shape}, the frame {rows} rows")
         g = np.unique(keys.astype(str), return_inverse=True)[1].astype(np.int64)
@@ -155,10 +164,15 @@ def training_values(rows: int, label: Any, weights: Any, groups: Any) -> tuple[F
 
 def _vector(values: Any, name: str, rows: int) -> Floats:
     vector = np.asarray(values)
+    if vector.shape == (rows, 1):
+        vector = vector[:, 0]
     if vector.shape != (rows,):
         raise BadInput(f"{name} has shape {vector.shape}, the frame {rows} rows")
     if vector.dtype.kind not in "biufO":
         raise BadInput(f"{name} must be numbers, not {vector.dtype}")
+    if vector.dtype.kind == "O":  # what pandas and pyarrow make of gaps
+        gaps = np.array([v is None or type(v).__name__ in ("NAType", "NaTType") for v in vector], dtype=bool)
+        vector = np.where(gaps, np.nan, vector)
     try:
         return vector.astype(np.float64)
     except (TypeError, ValueError) as error:
@@ -168,54 +182,6 @@ def _vector(values: Any, name: str, rows: int) -> Floats:
 def positions_of(data: pl.DataFrame, columns: Sequence[Column]) -> Ints:
     """The position of every value in the bins of its column: rows by columns."""
     return np.column_stack([c.bins.positions(data[c.name]) for c in columns])
-
-
-@dataclass(frozen=True, eq=False)
-class Coding:
-    """What the models see of the columns, as numbers: first every column, then the twins.
-
-    A position in the bins is a number as it stands. A missing category is NaN. A missing number is put at
-    the median position, and the column has a twin that is 1 where it is missing and 0 elsewhere: the twin
-    learns all that being missing means, free of any direction. Left to scikit-learn, the direction binds
-    missing as well, and unevenly: it parts missing from all numbers to the right only, so that missing
-    could never be safer than the best bin for direction +1, nor riskier than the worst for -1; and it pulls
-    the outermost bin along with it (in a test by 1.1 log-odds), which no later monotone tree can undo.
-    The price: a gap in fewer rows than a leaf must hold is not learned, and scores as the median.
-    """
-
-    columns: tuple[Column, ...]
-    twins: tuple[int, ...]
-    missing_as: tuple[float, ...]
-
-    @property
-    def directions(self) -> list[int]:
-        """monotonic_cst."""
-        return [*(c.direction for c in self.columns), *(0 for _ in self.twins)]
-
-    @property
-    def categorical(self) -> list[bool]:
-        """categorical_features."""
-        return [*(c.bins.edges is None for c in self.columns), *(False for _ in self.twins)]
-
-    def codes(self, positions: Ints) -> Floats:
-        """Rows by columns and twins."""
-        missing = positions == [c.bins.size for c in self.columns]
-        return np.hstack([np.where(missing, self.missing_as, positions), missing[:, list(self.twins)]])
-
-
-def coding_of(columns: Sequence[Column], sample: Sample) -> Coding:
-    """The coding for a fit to the sample: twins for the numbers that have gaps in it, and their medians."""
-    twins, missing_as = [], []
-    for j, column in enumerate(columns):
-        at = sample.positions[:, j]
-        observed = np.sort(at[at < column.bins.size])
-        if column.bins.edges is None:
-            missing_as.append(np.nan)
-        else:
-            missing_as.append(float(observed[len(observed) // 2]) if len(observed) else 0.0)
-            if 0 < len(observed) < len(at):
-                twins.append(j)
-    return Coding(tuple(columns), tuple(twins), tuple(missing_as))
 
 
 def split(sample: Sample, parts: int, seed: int) -> Ints:

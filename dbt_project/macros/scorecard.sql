@@ -75,10 +75,22 @@
 {# One feature's micro points as an expression. Beyond 30 bins a CASE that halves them is faster than a flat one. #}
 {% macro feature_points(feature, column) -%}
     {%- if feature["categories"] -%}
+        {# A whole number held as a DOUBLE becomes '3.0' as text: category '3' too, unless '3.0' is one itself. #}
+        {%- set listed = feature["categories"] | map(attribute="category") | list -%}
         case
             cast({{ column }} as varchar(200))
             {% for bin in feature["categories"] -%}
-                when {{ sql_text(bin["category"]) }} then {{ bin["micro"] }}
+                when {{ sql_text(bin["category"]) }}
+                then {{ bin["micro"] }}
+                {% if modules.re.fullmatch("-?[0-9]{1,15}", bin["category"]) -%}
+                    {%- for other in [bin["category"] ~ ".0"] + (
+                            ["-0.0"] if bin["category"] == "0" else []
+                        ) -%}
+                        {%- if other not in listed %}
+                            when {{ sql_text(other) }} then {{ bin["micro"] }}
+                        {% endif -%}
+                    {%- endfor -%}
+                {%- endif %}
             {% endfor -%}
             else {{ feature["missing"] }}
         end

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from credit_pipeline.grading.fitting import Ensemble, Options, train
+from credit_pipeline.grading.boosting import Boosted, Options, boost
 from credit_pipeline.grading.scorecard import Scorecard
 from credit_pipeline.grading.training_data import prepare
 
@@ -103,19 +103,13 @@ def free_card(market: Market) -> Scorecard:
 
 
 @pytest.fixture(scope="session")
-def free_models(market: Market) -> Ensemble:
-    """The models behind `free_card`, fitted anew: fits repeat exactly."""
+def free_model(market: Market) -> Boosted:
+    """The model behind `free_card`, fitted anew: fits repeat exactly."""
     columns, sample = prepare(market.frame, market.label, DIRECTIONS, categorical=CATEGORICAL)
     options = Options(
-        seeds=SETTINGS["seeds"],
-        learning_rate=0.1,
-        max_leaf_nodes=4,
-        min_samples_leaf=30,
-        l2=1.0,
-        max_bins=255,
-        max_iter=1000,
+        seeds=SETTINGS["seeds"], learning_rate=0.1, min_samples_leaf=30, l2=1.0, max_bins=255, max_iter=1000
     )
-    return train(columns, sample, options)[0]
+    return boost(columns, sample, options)[0]
 
 
 def hostile_rows(card: Scorecard, frame: pl.DataFrame) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from conftest import CATEGORICAL, DIRECTIONS, SETTINGS, Market, hostile_rows
 from credit_pipeline.errors import BadInput, CreditPipelineError
 from credit_pipeline.grading import NotEnoughLabels, Scorecard, fit_scorecard
 from credit_pipeline.grading.bins import cut_points
-from credit_pipeline.grading.fitting import Ensemble
+from credit_pipeline.grading.boosting import Boosted
 from credit_pipeline.grading.training_data import prepare, split
 
 
@@ -22,10 +22,10 @@ def auc(label: np.ndarray, score: np.ndarray) -> float:
     return float(roc_auc_score(label, score))
 
 
-def test_table_equals_models(free_card: Scorecard, free_models: Ensemble, market: Market) -> None:
-    """The collapse leans on private parts of scikit-learn: any change there must show here."""
+def test_table_equals_model(free_card: Scorecard, free_model: Boosted, market: Market) -> None:
+    """A table that forgets a step, or sums the steps of the wrong column, is not the model that was fitted."""
     rows = pl.concat([market.frame, hostile_rows(free_card, market.frame)])
-    difference = np.abs(free_card.score(rows) - free_models.decision_function(rows))
+    difference = np.abs(free_card.score(rows) - free_model.decision_function(rows))
     assert difference.max() <= 1e-9
     assert free_card.metadata["worst_difference_to_model"] <= 1e-9
 
@@ -259,14 +259,14 @@ def test_max_bins_bounds_the_table(market: Market) -> None:
 def test_errors_say_what_is_wrong(
     market: Market, change: dict[str, Any], error: type[CreditPipelineError], message: str
 ) -> None:
-    """Whoever runs the training job must see the cause in the message, not in a traceback of scikit-learn."""
+    """Whoever runs the training job must see the cause in the message, not in a traceback of numpy."""
     arguments: dict[str, Any] = {"label": [0, 1] * 100, "directions": {"debt": 1}} | change
     with pytest.raises(error, match=message):
         fit_scorecard(market.frame.head(200), **arguments)
 
 
 def test_nuisance_with_many_levels(market: Market) -> None:
-    """A city has more inspectors than scikit-learn takes categories; the rarest count as missing."""
+    """A city has more inspectors than a table has bins; the rarest count as missing."""
     frame = market.frame.with_columns(who=pl.int_range(len(market.frame)) % 300)
     card = fit_scorecard(
         frame, market.label, {"penalties": 1}, nuisance=["who"], categorical=["who"], seeds=1, folds=2
