@@ -17,6 +17,7 @@ import typer
 
 from credit_pipeline.commands.absences import app as absences_app
 from credit_pipeline.commands.lake import app as lake_app
+from credit_pipeline.commands.model import app as model_app
 from credit_pipeline.commands.quarantine import app as quarantine_app
 from credit_pipeline.commands.review import app as review_app
 from credit_pipeline.commands.sample import app as sample_app
@@ -42,6 +43,7 @@ extract_app = typer.Typer(no_args_is_help=True, help="The units' encrypted extra
 app.add_typer(extract_app, name="extract")
 app.add_typer(absences_app, name="absences")
 app.add_typer(lake_app, name="lake")
+app.add_typer(model_app, name="model")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(review_app, name="review")
 app.add_typer(sources_app, name="sources")

@@ -77,7 +77,9 @@ def _jeffreys_portfolio(found: Mapping[str, Any]) -> Reading:
 
 
 def _grade_order(found: Mapping[str, Any]) -> Reading:
-    wrong = [f"{pair['better']} and {pair['worse']}" for pair in found["test"]["adjacent"] if not pair["rises"]]
+    wrong = [
+        f"{pair['better']} and {pair['worse']}" for pair in found["test"]["adjacent"] if not pair["rises"]
+    ]
     rates = ", ".join(f"{g['grade']} {g['rate']:.2%}" for g in found["test"]["grades"] if g["rows"])
     return float(len(wrong)), f"observed {rates}" + (f"; not rising: {', '.join(wrong)}" if wrong else "")
 
@@ -122,7 +124,10 @@ def _migration(found: Mapping[str, Any]) -> Reading:
         return None, "the model in use cannot be scored on today's indicators"
     words = f"{moved['moved_two']:.1%} move two grades or more, {moved['worse']:.1%} worse, {moved['better']:.1%} better"
     if rival["kind"] == "expert":
-        return None, f"{words}; the expert scorecard's probabilities were never calibrated, so moving is its purpose"
+        return (
+            None,
+            f"{words}; the expert scorecard's probabilities were never calibrated, so moving is its purpose",
+        )
     return moved["moved_two"], words
 
 

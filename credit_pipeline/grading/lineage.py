@@ -18,7 +18,16 @@ from credit_pipeline.feeds.catalogue import feed_names
 from credit_pipeline.feeds.ledger import read_ledger
 from credit_pipeline.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
 
-LIBRARIES = ("credit-pipeline", "dbt-core", "dbt-duckdb", "duckdb", "polars", "scikit-learn", "scipy", "numpy")
+LIBRARIES = (
+    "credit-pipeline",
+    "dbt-core",
+    "dbt-duckdb",
+    "duckdb",
+    "polars",
+    "scikit-learn",
+    "scipy",
+    "numpy",
+)
 CODE = ("credit_pipeline/grading/*.py", "credit_pipeline/transform/*.py")
 SQL = ("models/**/*.sql", "macros/**/*.sql")
 
@@ -50,7 +59,9 @@ def lineage(settings: Settings, as_of_date: date) -> dict[str, object]:
     received = hashlib.sha256()
     files = 0
     for feed in sorted(feed_names()):
-        entries = [item for item in read_ledger(settings, feed) if item["ingest_date"] <= as_of_date.isoformat()]
+        entries = [
+            item for item in read_ledger(settings, feed) if item["ingest_date"] <= as_of_date.isoformat()
+        ]
         files += len(entries)
         for entry in entries:
             received.update(f"{feed}\n{entry['sha256']}\n".encode())

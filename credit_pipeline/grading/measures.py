@@ -57,7 +57,7 @@ def _influences(score: Floats, label: Floats, weights: Floats) -> tuple[float, F
 
 def _error(influence: Floats, groups: Ints | None) -> float:
     if groups is not None:
-        influence = np.bincount(np.unique(groups, return_inverse=True)[1], influence)
+        return float(np.sqrt((np.bincount(np.unique(groups, return_inverse=True)[1], influence) ** 2).sum()))
     return float(np.sqrt((influence**2).sum()))
 
 

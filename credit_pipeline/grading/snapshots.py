@@ -22,9 +22,7 @@ from credit_pipeline.warehouse import connect
 log = logging.getLogger(__name__)
 
 WHOLE_BUILD = "+standardized_indicators +training_labels"
-INDICATORS_ONLY = (
-    "+standardized_indicators,path:models/indicators +training_labels,path:models/indicators"
-)
+INDICATORS_ONLY = "+standardized_indicators,path:models/indicators +training_labels,path:models/indicators"
 """Later batches: only what depends on the snapshots' days; staging and the register stand already."""
 BUILDABLE = ["--indirect-selection", "buildable"]
 """A part of the project is built: only tests whose parents are all there can run."""
@@ -118,7 +116,9 @@ def usable_snapshots(settings: Settings, as_of_date: date) -> list[date]:
     )
     since = history_since(settings, as_of_date)
     needed = policy_parameter(settings, "snapshot_history_months", as_of_date)
-    usable = [day for day in dates if since is not None and since <= month_back(day + timedelta(1), needed + 1)]
+    usable = [
+        day for day in dates if since is not None and since <= month_back(day + timedelta(1), needed + 1)
+    ]
     return usable or dates[-1:]
 
 
@@ -179,7 +179,10 @@ def build_training_set(settings: Settings, as_of_date: date, run_id: str, model_
             if compared in days:
                 population = _population_rows(connection, names, wanted)
     frame = pl.concat(parts).sort("as_of_date", "uscc")
-    for path, rows in ((training_set_path(settings, as_of_date), frame), (population_path(settings, as_of_date), population)):
+    for path, rows in (
+        (training_set_path(settings, as_of_date), frame),
+        (population_path(settings, as_of_date), population),
+    ):
         draft = path.with_name(f"tmp-{path.name}")
         rows.write_parquet(draft, compression="zstd", statistics=False)
         draft.replace(path)

@@ -152,7 +152,9 @@ def fit(
     if (found := int(learned["label"].sum() or 0)) < wanted:
         raise NotEnoughLabels(f"{found} labelled breaches; policy asks for {wanted}")
     if mixed := sorted(set(recipe.directions).intersection(ABOUT)):
-        raise CreditPipelineError(f"{', '.join(mixed)} must never score; remedy: take it out of indicators.csv")
+        raise CreditPipelineError(
+            f"{', '.join(mixed)} must never score; remedy: take it out of indicators.csv"
+        )
     nuisance = [name for name in NUISANCE if learned[name].n_unique() > 1]
     card = fit_scorecard(
         learned.select(*recipe.directions, *nuisance),
@@ -175,9 +177,7 @@ def fit(
             },
             "learned": dict(snapshots_said(learned)),
             "labelled": dict(snapshots_said(frame)),
-            "observed_by": {
-                kind: rows for kind, rows in frame["observed_by"].value_counts(sort=True, name="rows").sort("observed_by").rows()
-            },
+            "observed_by": dict(sorted(frame["observed_by"].value_counts(name="rows").rows())),
             "snapshots": [day.isoformat() for day in sorted(learned["as_of_date"].unique())],
             "rows_digest": rows_digest(learned),
             **(made_from or {}),
@@ -268,7 +268,12 @@ def train(settings: Settings, as_of_date: date, frame: pl.DataFrame) -> Training
     validation = validate(settings, as_of_date, frame, card, present)
     verdicts = judge(settings, as_of_date, validation)
     failed = blocking(verdicts)
-    reason = "; ".join(f"{v.gate}: {v.words}" for v in failed) if failed else _praise(validation, present)
+    if validation["test"] is None:
+        reason = f"not judged: {validation['not_judged']}"
+    elif failed:
+        reason = "; ".join(f"{verdict.gate}: {verdict.words}" for verdict in failed)
+    else:
+        reason = _praise(validation, present)
     store_model(settings, card)
     if failed:
         write_card(settings, card, validation, verdicts, f"rejected: {reason}", present)
@@ -389,7 +394,9 @@ def _fair_rival(
         return {"how": f"cannot be compared: {', '.join(lacking)} is no indicator any more"}
     ended = months_after(date.fromisoformat(max(days)), int(notes.get("horizon_months", 12)))
     if isinstance(newest, date) and ended <= newest:
-        return {"how": "scored as it stands: it had learned before the test"} | compare(trial, incumbent, test)
+        return {"how": "scored as it stands: it had learned before the test"} | compare(
+            trial, incumbent, test
+        )
     theirs = recipe_used(incumbent)
     if theirs is None:
         return {"how": "cannot be compared: its recipe is not on file"}

@@ -121,7 +121,11 @@ def _grades(label: Floats, probability: Floats, weights: Floats, bounds: Bounds)
             "upper": upper,
             "share": float(share[k]),
             **(_rate(rates[k]) if k in adjusted else {"rows": 0}),
-            **({"jeffreys": measures.jeffreys(rates[k]), "jeffreys_holm": adjusted[k]} if k in adjusted else {}),
+            **(
+                {"jeffreys": measures.jeffreys(rates[k]), "jeffreys_holm": adjusted[k]}
+                if k in adjusted
+                else {}
+            ),
         }
         for k, (grade, upper) in enumerate(zip(bounds.grades, bounds.uppers, strict=True))
     ]
@@ -170,13 +174,12 @@ def compare(card: Scorecard, other: Scorecard, test: pl.DataFrame) -> dict[str, 
     }
 
 
-def free_boosting_auc(
-    learned: pl.DataFrame, test: pl.DataFrame, names: Sequence[str]
-) -> dict[str, float]:
+def free_boosting_auc(learned: pl.DataFrame, test: pl.DataFrame, names: Sequence[str]) -> dict[str, float]:
     """AUC of boosting without form or direction on the same rows: what the points table gives up for being one."""
     from sklearn.ensemble import HistGradientBoostingClassifier
     from threadpoolctl import threadpool_limits
 
+    names = [name for name in names if learned[name].drop_nulls().n_unique() > 1]
     # Same columns, same weights; the enterprise may stand on both sides of its early stopping, which favours it.
     model = HistGradientBoostingClassifier(
         learning_rate=0.1, max_leaf_nodes=15, min_samples_leaf=30, l2_regularization=1.0, max_iter=300,
@@ -213,15 +216,15 @@ def judge_population(
         "compared_with": days[0].isoformat(),
         "rows": now.height,
         "shares": dict(zip(bounds.grades, share.tolist(), strict=True)),
-        "shares_before": dict(
-            zip(bounds.grades, measures.shares(rank_before, parts).tolist(), strict=True)
-        ),
+        "shares_before": dict(zip(bounds.grades, measures.shares(rank_before, parts).tolist(), strict=True)),
         "largest_share": float(share.max()),
         "herfindahl": float((share**2).sum()),
         "psi_grades": measures.stability_index(measures.shares(rank_before, parts), share),
         "psi_scores": measures.stability_index(*measures.tenths(card.score(before), card.score(now))),
         "csi": {
-            name: measures.stability_index(*measures.tenths(*(_matrix(part, [name])[:, 0] for part in (before, now))))
+            name: measures.stability_index(
+                *measures.tenths(_matrix(before, [name])[:, 0], _matrix(now, [name])[:, 0])
+            )
             for name in card.features
         },
     }
