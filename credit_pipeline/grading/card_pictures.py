@@ -27,6 +27,8 @@ def reliability(test: Mapping[str, Any]) -> str:
     plot.line([(0, 0), (high, high)], GREY, dashed=True)
     plot.line([(part["probability"], part["rate"]) for part in parts])
     for part in parts:
+        reach = 1.96 * part["error"]
+        plot.bar(part["probability"], max(0.0, part["rate"] - reach), min(high, part["rate"] + reach))
         plot.dot(part["probability"], part["rate"])
     return plot.svg()
 

@@ -77,11 +77,9 @@ def _jeffreys_portfolio(found: Mapping[str, Any]) -> Reading:
 
 
 def _grade_order(found: Mapping[str, Any]) -> Reading:
-    wrong = [
-        f"{pair['better']} and {pair['worse']}" for pair in found["test"]["adjacent"] if not pair["rises"]
-    ]
+    wrong = [f"{pair['better']} and {pair['worse']}" for pair in found["test"]["adjacent"] if pair["falls"]]
     rates = ", ".join(f"{g['grade']} {g['rate']:.2%}" for g in found["test"]["grades"] if g["rows"])
-    return float(len(wrong)), f"observed {rates}" + (f"; not rising: {', '.join(wrong)}" if wrong else "")
+    return float(len(wrong)), f"observed {rates}" + (f"; falling: {', '.join(wrong)}" if wrong else "")
 
 
 def _adjacent_grades(found: Mapping[str, Any]) -> Reading:
@@ -97,7 +95,12 @@ def _brier_skill(found: Mapping[str, Any]) -> Reading:
 
 
 def _calibration_error(found: Mapping[str, Any]) -> Reading:
-    return found["test"]["calibration_error"], f"ECE {found['test']['calibration_error']:.4f} over ten parts"
+    test = found["test"]
+    beyond = test["calibration_error_beyond_chance"]
+    return (
+        beyond,
+        f"ECE {test['calibration_error']:.4f} over ten parts, {beyond:.4f} beyond what chance explains",
+    )
 
 
 def _population(found: Mapping[str, Any], name: str, words: str) -> Reading:

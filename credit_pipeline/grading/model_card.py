@@ -194,7 +194,7 @@ def _figures(validation: Mapping[str, Any], test: Mapping[str, Any]) -> list[Blo
         ["Gini", f"{test['gini']:.4f}"],
         ["Kolmogorov-Smirnov", f"{test['ks']:.4f}"],
         ["Brier (saved against a constant)", f"{test['brier']:.5f} ({test['brier_skill']:.1%})"],
-        ["ECE over ten parts", f"{test['calibration_error']:.4f}"],
+        ["ECE over ten parts (beyond chance)", f"{test['calibration_error']:.4f} ({test['calibration_error_beyond_chance']:.4f})"],
         ["promised, found", f"{test['portfolio']['probability']:.3%}, {_interval({'value': test['portfolio']['rate'], 'low': test['portfolio']['low'], 'high': test['portfolio']['high']}, '.3%')}"],
         ["free boosting on the same rows, AUC", _interval(validation.get("free_boosting_auc"))],
     ]  # fmt: skip
@@ -235,9 +235,9 @@ def _grades(test: Mapping[str, Any]) -> Table:
 
 def _pairs(test: Mapping[str, Any]) -> Table:
     return Table(
-        ["neighbours", "rate rises", "z test p"],
+        ["neighbours", "rate falls", "z test p"],
         [
-            [f"{p['better']} < {p['worse']}", "yes" if p["rises"] else "no", f"{p['p']:.2g}"]
+            [f"{p['better']} < {p['worse']}", "yes" if p["falls"] else "no", f"{p['p']:.2g}"]
             for p in test["adjacent"]
         ],
     )

@@ -22,7 +22,14 @@ from credit_pipeline.errors import BadInput, IntegrityError
 from credit_pipeline.grading.points_table import to_micro
 from credit_pipeline.grading.scorecard import Scorecard
 from credit_pipeline.settings import Settings
-from credit_pipeline.transform.champions import Promotion, champion, model_dir, promote, promotions
+from credit_pipeline.transform.champions import (
+    Promotion,
+    champion,
+    model_dir,
+    promote,
+    promotions,
+    refuse_past_days,
+)
 
 FIGURES_NAME, CARD_NAME = "validation.json", "model_card.html"
 
@@ -194,6 +201,7 @@ def promote_by_hand(
         raise BadInput("a promotion needs a reason; it is kept for ever")
     model = find_model(settings, name)
     check_model(settings, model.digest)
+    refuse_past_days(settings, as_of_date)
     before = champion(settings, as_of_date)
     if before is not None and before.digest == model.digest:
         raise BadInput(f"model {model.digest[:16]} grades on {as_of_date} already")

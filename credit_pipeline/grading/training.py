@@ -387,11 +387,11 @@ def _fair_rival(
     notes = incumbent.metadata.get("notes", {})
     days = notes.get("snapshots")
     newest = test["as_of_date"].max()
-    if not days:
-        return {"how": "scored as it stands: written by people"} | compare(trial, incumbent, test)
     lacking = sorted(set(incumbent.features) - set(test.columns))
     if lacking:
-        return {"how": f"cannot be compared: {', '.join(lacking)} is no indicator any more"}
+        return {"how": f"cannot be compared: {', '.join(lacking)} is no indicator of the model any more"}
+    if not days:
+        return {"how": "scored as it stands: written by people"} | compare(trial, incumbent, test)
     ended = months_after(date.fromisoformat(max(days)), int(notes.get("horizon_months", 12)))
     if isinstance(newest, date) and ended <= newest:
         return {"how": "scored as it stands: it had learned before the test"} | compare(

@@ -84,7 +84,7 @@ def judge_rows(card: Scorecard, test: pl.DataFrame, bounds: Bounds, minimum_brea
     label = test["label"].to_numpy().astype(np.float64)
     weights = test["weight"].to_numpy()
     found = measures.auc(score, label, weights)
-    bins = measures.calibration_bins(probability, label, weights)
+    parts = measures.calibration_parts(probability, label, weights)
     portfolio = measures.rate_of(label, probability, weights)
     squared = measures.brier(probability, label, weights)
     constant = portfolio.rate * (1 - portfolio.rate)
@@ -96,8 +96,9 @@ def judge_rows(card: Scorecard, test: pl.DataFrame, bounds: Bounds, minimum_brea
         "ks": measures.kolmogorov_smirnov(score, label, weights),
         "brier": squared,
         "brier_skill": 1 - squared / constant if constant else 0.0,
-        "calibration_error": measures.calibration_error(bins),
-        "calibration": [{"probability": p, "rate": rate, "share": share} for p, rate, share in bins],
+        "calibration_error": measures.calibration_error(parts),
+        "calibration_error_beyond_chance": measures.calibration_error(parts, measures.Z95),
+        "calibration": [asdict(part) for part in parts],
         "portfolio": _rate(portfolio) | {"jeffreys": measures.jeffreys(portfolio)},
         **_grades(label, probability, weights, bounds),
         "segments": {
@@ -133,7 +134,7 @@ def _grades(label: Floats, probability: Floats, weights: Floats, bounds: Bounds)
         {
             "better": bounds.grades[a],
             "worse": bounds.grades[b],
-            "rises": rates[b].rate > rates[a].rate,
+            "falls": rates[b].rate < rates[a].rate,
             "p": measures.rises(rates[a], rates[b]),
         }
         for a, b in pairwise(seen)

@@ -53,18 +53,23 @@ def stands_in_the_way(settings: Settings, as_of_date: date) -> Promotion | None:
     return max(later, key=lambda item: item.valid_from)
 
 
+def refuse_past_days(settings: Settings, as_of_date: date) -> None:
+    """BadInput when a promotion for this day would change days that have a model."""
+    later = stands_in_the_way(settings, as_of_date)
+    if later is not None:
+        raise BadInput(
+            f"a model grades from {later.valid_from} on; promoting another for {as_of_date} would change past days. "
+            f"Remedy: promote for {later.valid_from} or later"
+        )
+
+
 def promote(settings: Settings, promotion: Promotion) -> None:
     """Let a model grade from its day on.
 
     Raises:
         BadInput: a model has been promoted for a later day; days in between would change theirs.
     """
-    later = stands_in_the_way(settings, date.fromisoformat(promotion.valid_from))
-    if later is not None:
-        raise BadInput(
-            f"a model grades from {later.valid_from} on; promoting another for {promotion.valid_from} would change past "
-            f"days. Remedy: promote for {later.valid_from} or later"
-        )
+    refuse_past_days(settings, date.fromisoformat(promotion.valid_from))
     lines = [*promotions(settings), promotion]
     text = "".join(json.dumps(asdict(line), sort_keys=True, ensure_ascii=False) + "\n" for line in lines)
     settings.models_dir.mkdir(parents=True, exist_ok=True, mode=0o700)

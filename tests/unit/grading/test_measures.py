@@ -86,11 +86,23 @@ def test_calibration_parts_hold_everybody_once(seed: int, rows: int) -> None:
     random = np.random.default_rng(seed)
     probability = np.round(random.random(rows), 1)
     label, weights = (random.random(rows) < probability).astype(float), random.uniform(0.1, 5, rows)
-    bins = m.calibration_bins(probability, label, weights)
-    assert sum(share for _, _, share in bins) == pytest.approx(1)
-    assert sum(share * rate for _, rate, share in bins) == pytest.approx(np.average(label, weights=weights))
-    means = [p for p, _, _ in bins]
-    assert means == sorted(means) and len(bins) <= 10
+    parts = m.calibration_parts(probability, label, weights)
+    assert sum(part.share for part in parts) == pytest.approx(1)
+    rate = sum(part.share * part.rate for part in parts)
+    assert rate == pytest.approx(np.average(label, weights=weights))
+    means = [part.probability for part in parts]
+    assert means == sorted(means) and len(parts) <= 10
+
+
+def test_small_samples_are_not_called_badly_calibrated() -> None:
+    """Prevents a sound model of a small city from failing by chance, and a wrong one of a large city from passing."""
+    random = np.random.default_rng(6)
+    for rows, wrong in ((500, 1.0), (50_000, 1.5)):
+        probability = random.beta(1, 15, rows)
+        label = (random.random(rows) < np.minimum(1, probability * wrong)).astype(float)
+        parts = m.calibration_parts(probability, label, np.ones(rows))
+        assert m.calibration_error(parts) > 0.01
+        assert (m.calibration_error(parts, m.Z95) > 0.01) == (wrong > 1)
 
 
 def test_stability_index() -> None:
