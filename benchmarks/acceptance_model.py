@@ -50,6 +50,23 @@ def _read_in(settings: Any, day: date) -> None:
         ingest_feed(feeds[name], settings, day, logging.debug)
 
 
+def _policy(folder: Path, seeds: int | None, row_limit: int | None) -> Path:
+    """The policy pack with other parameters of the fit; the pack's own where nothing else is asked for."""
+    import polars as pl
+
+    from credit_pipeline.settings import POLICY_DIR
+
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(POLICY_DIR, folder)
+    table = pl.read_csv(folder / "model_policy.csv", infer_schema=False)
+    for name, value in (("seeds", seeds), ("training_row_limit", row_limit)):
+        if value is not None:
+            chosen = pl.col("parameter") == name
+            table = table.with_columns(value=pl.when(chosen).then(pl.lit(str(value))).otherwise("value"))
+    table.write_csv(folder / "model_policy.csv")
+    return folder
+
+
 def _ceiling(frame: Any, enterprises: int, seed: int, horizon: int) -> dict[str, Any]:
     """AUC of the hidden truth on the test rows, and how much is found of what is true."""
     import numpy as np
@@ -105,6 +122,7 @@ def _page(found: dict[str, Any]) -> str:
         for g in test["grades"]
         if g["rows"]
     ]
+    lines += ["", f"Parameters: {json.dumps(found['fit'])}."]
     lines += ["", f"Decision: {found['decision']}.", "", "| gate | verdict | words |", "|---|---|---|"]
     lines += [f"| {v['gate']} | {v['verdict']} | {v['words']} |" for v in found["verdicts"]]
     name = found["name"]
@@ -121,11 +139,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--folder", type=Path, required=True, help="Where city and lake lie.")
     parser.add_argument("--landing", type=Path, help="A city of that size and seed that is there already.")
+    parser.add_argument("--seeds", type=int, help="Instead of policy's: fewer are quicker.")
+    parser.add_argument("--row-limit", type=int, help="Instead of policy's training_row_limit.")
+    parser.add_argument("--again", action="store_true", help="Take the training set of the last run.")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 
+    import polars as pl
+
     from credit_pipeline.grading import card_pictures
     from credit_pipeline.grading.registry import CARD_NAME
+    from credit_pipeline.grading.snapshots import training_set_path
     from credit_pipeline.grading.training import train, training_set
     from credit_pipeline.sample.generator import generate
     from credit_pipeline.settings import Settings
@@ -135,7 +159,12 @@ def main() -> None:
     clock = Clock()
     landing = arguments.landing or arguments.folder / "landing"
     lake = arguments.folder / "lake"
-    settings = Settings(landing_dir=landing, lake_dir=lake, keys_dir=arguments.folder / "keys")
+    settings = Settings(
+        landing_dir=landing,
+        lake_dir=lake,
+        keys_dir=arguments.folder / "keys",
+        policy_dir=_policy(arguments.folder / "policy", arguments.seeds, arguments.row_limit),
+    )
     if not (landing / "as_of").exists():
         generate(landing, arguments.enterprises, arguments.seed)
         clock.lap("city")
@@ -144,7 +173,10 @@ def main() -> None:
         _read_in(settings, day)
         clock.lap("intake")
     shutil.rmtree(settings.models_dir, ignore_errors=True)
-    frame = training_set(settings, day, "acceptance")
+    if arguments.again:
+        frame = pl.read_parquet(training_set_path(settings, day))
+    else:
+        frame = training_set(settings, day, "acceptance")
     clock.lap("training set")
     outcome = train(settings, day, frame)
     clock.lap("fit, trial and gates")
@@ -159,6 +191,10 @@ def main() -> None:
         "enterprises": arguments.enterprises,
         "seed": arguments.seed,
         "labelled_rows": frame.height,
+        "fit": {
+            name: policy_parameter(settings, name, day)
+            for name in ("seeds", "training_row_limit", "snapshot_history_months", "unknown_chance_rows")
+        },
         "decision": outcome.reason,
         "promoted": outcome.is_new and outcome.promotion.kind == "trained",
         "ceiling": ceiling,

@@ -16,9 +16,7 @@ with
         from snapshots
         where {{ add_months("as_of_date", parameter("horizon_months")) }} <= {{ as_of() }}
     ),
-    units as (
-        select unit_id, min(unit_name) as unit_name from {{ in_force("units") }} as u group by unit_id
-    ),
+    units as (select unit_id, min(unit_name) as unit_name from {{ in_force("units") }} as u group by unit_id),
     named_units as (select unit_name, min(unit_id) as unit_id from units group by unit_name),
     events as (
         select
