@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -200,11 +200,10 @@ def at_base_rate(card: Scorecard, drawn: pl.DataFrame) -> Scorecard:
     steps = card.calibration["probability"].to_numpy()
     moved = 1 / (1 + np.exp(-(np.log(steps / (1 - steps)) + step)))
     calibration = dict(card.metadata["calibration"]) | {"base_rate": rate, "moved_by_log_odds": step}
-    return Scorecard(
-        card.points,
-        card.calibration.with_columns(probability=pl.Series(moved)),
-        card.reference,
-        dict(card.metadata) | {"calibration": calibration},
+    return replace(
+        card,
+        calibration=card.calibration.with_columns(probability=pl.Series(moved)),
+        metadata=dict(card.metadata) | {"calibration": calibration},
     )
 
 
