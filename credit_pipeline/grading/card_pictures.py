@@ -38,7 +38,7 @@ def grades(test: Mapping[str, Any]) -> str:
     seen = [grade for grade in test["grades"] if grade["rows"]]
     high = max(0.01, *(max(grade["high"], grade["probability"]) for grade in seen)) * 1.08
     plot = Plot(
-        "Breaches by grade: observed (interval), promised (red)", (-0.5, len(seen) - 0.5), (0, high), "grade",
+        "Breaches by grade (red: promised)", (-0.5, len(seen) - 0.5), (0, high), "grade",
         "share of enterprises", x_ticks=[(k, grade["grade"]) for k, grade in enumerate(seen)],
         y_ticks=_percent_ticks(high),
     )  # fmt: skip

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 BLUE, RED, GREY, GREEN, AMBER = "#1f5fa8", "#b3261e", "#8a8f98", "#2e7d4f", "#b7791f"
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 24, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 20, 24, 34
 
 
 def _n(value: float) -> str:
