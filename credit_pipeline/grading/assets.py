@@ -7,13 +7,12 @@ import dagster as dg
 import polars as pl
 
 from credit_pipeline.feeds.catalogue import feed_names
+from credit_pipeline.grading import training
+from credit_pipeline.grading.card_pictures import reliability
 from credit_pipeline.grading.history import store_day
-from credit_pipeline.grading.training import (
-    build_training_set,
-    ensure_champion,
-    train,
-    training_set_path,
-)
+from credit_pipeline.grading.registry import CARD_NAME
+from credit_pipeline.grading.snapshots import training_set_path
+from credit_pipeline.grading.svg import as_markdown
 from credit_pipeline.orchestration import Pipeline, as_of_date, daily_asset
 from credit_pipeline.transform.champions import champion_dir, model_dir
 
@@ -32,7 +31,7 @@ _RAW = [["raw", name] for name in feed_names()]
 )
 def training_set(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
     day = as_of_date(context)
-    frame = build_training_set(pipeline.settings, day, context.run.run_id)
+    frame = training.training_set(pipeline.settings, day, context.run.run_id)
     pipeline.audit().append(
         "training_set_built", "grading", context.run.run_id, as_of_date=day.isoformat(), rows=frame.height
     )
@@ -48,23 +47,27 @@ def training_set(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Ma
 @daily_asset(
     "grading",
     "credit_model",
-    "A challenger fitted to the training set: additive, monotone, collapsed to a points table. It grades from "
-    "this day on only if it beats the champion by policy.",
+    "A challenger fitted to the training set: additive, monotone, collapsed to a points table; judged out of time. It "
+    "grades from this day on only if no gate of policy fails. Its model card is linked.",
     "信用评价模型",
     deps=[training_set],
     kinds={"scikitlearn"},
 )
 def credit_model(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
     day = as_of_date(context)
-    outcome = train(pipeline.settings, day, pl.read_parquet(training_set_path(pipeline.settings, day)))
+    outcome = training.train(
+        pipeline.settings, day, pl.read_parquet(training_set_path(pipeline.settings, day))
+    )
     pipeline.audit().append(
         "model_trained",
         "grading",
         context.run.run_id,
         as_of_date=day.isoformat(),
         model=outcome.promotion.digest,
+        challenger=outcome.challenger,
         kind=outcome.promotion.kind,
         promoted=outcome.is_new,
+        gates={verdict.gate: verdict.verdict for verdict in outcome.verdicts},
         reason=outcome.reason,
     )
     return dg.MaterializeResult(
@@ -75,9 +78,29 @@ def credit_model(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Ma
             "reason": outcome.reason,
             "labelled_rows": outcome.rows,
             "breaches": outcome.breaches,
-            **({"auc_out_of_fold": outcome.auc} if outcome.auc is not None else {}),
+            **_judgement(pipeline, outcome),
         }
     )
+
+
+def _judgement(pipeline: Pipeline, outcome: training.TrainingOutcome) -> dict[str, dg.MetadataValue]:
+    """Figures, reliability plot and card of the challenger; nothing when there was none to judge."""
+    if outcome.challenger is None or outcome.validation is None:
+        return {}
+    card = model_dir(pipeline.settings, outcome.challenger) / CARD_NAME
+    gates = "\n".join(f"| {v.gate} | {v.verdict} | {v.words} |" for v in outcome.verdicts)
+    found: dict[str, dg.MetadataValue] = {
+        "challenger": dg.MetadataValue.text(outcome.challenger),
+        "gates": dg.MetadataValue.md(f"| gate | verdict | words |\n|---|---|---|\n{gates}"),
+        "model_card": dg.MetadataValue.url(card.as_uri()),
+        "model_card_path": dg.MetadataValue.path(card),
+    }
+    if test := outcome.validation["test"]:
+        found["auc_out_of_time"] = dg.MetadataValue.float(test["auc"]["value"])
+        found["auc_low"] = dg.MetadataValue.float(test["auc"]["low"])
+        found["auc_high"] = dg.MetadataValue.float(test["auc"]["high"])
+        found["reliability"] = dg.MetadataValue.md(as_markdown("reliability", reliability(test)))
+    return found
 
 
 @daily_asset(
@@ -92,7 +115,7 @@ def credit_model(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Ma
 )
 def scorecard_points(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
     settings, day = pipeline.settings, as_of_date(context)
-    chosen = ensure_champion(settings, day, context.run.run_id)
+    chosen = training.ensure_champion(settings, day, context.run.run_id)
     points = pl.read_parquet(champion_dir(settings, day) / "points.parquet")
     pipeline.audit().append(
         "model_chosen",

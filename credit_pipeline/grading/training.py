@@ -1,34 +1,72 @@
-"""From the lake to a model: training snapshots, the fit, and whether the result may grade.
+"""From a training set to a model that grades: the fit, the trial out of time, the decision.
 
-The snapshots come from the same dbt models as the daily indicators, computed for past month-ends with only what
-was known then, so training and grading cannot drift apart. The label of a snapshot is what was found in the
-twelve months after it; an enterprise that nobody looked at has none (scorecard.md §5).
+Here: which rows train, with what weight, and whether the result replaces the champion. Not here: the snapshots
+(snapshots.py), the figures (validation.py), what is good enough (gates.py and policy).
+
+Rows of unknown chance (cases, campaigns: somebody chose the enterprise) may help to rank, beside a nuisance term for
+who looked; they never set the base rate: the probabilities are moved until those of the randomly drawn rows agree with
+what was found there, by design weights (scorecard.md §5). Rows known only by their outcome (a penalty without a visit)
+never train: their label can be nothing but 1.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date
-from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 
+from credit_pipeline.errors import CreditPipelineError
 from credit_pipeline.grading import NotEnoughLabels, expert_scorecard, fit_scorecard
+from credit_pipeline.grading.gates import Verdict, blocking, judge
+from credit_pipeline.grading.lineage import lineage, rows_digest
+from credit_pipeline.grading.model_card import write_card
 from credit_pipeline.grading.registry import load_model, store_model
 from credit_pipeline.grading.scorecard import Scorecard
+from credit_pipeline.grading.snapshots import (
+    ABOUT,
+    build_training_set,
+    features_of,
+    months_after,
+    population_path,
+)
+from credit_pipeline.grading.validation import (
+    INSPECTED,
+    KNOWN_CHANCE,
+    Bounds,
+    bounds_of,
+    can_judge,
+    compare,
+    free_boosting_auc,
+    judge_population,
+    judge_rows,
+    known_chance,
+    out_of_time,
+    snapshots_said,
+)
 from credit_pipeline.settings import Settings
-from credit_pipeline.transform.champions import Promotion, champion, promote
-from credit_pipeline.transform.dbt import dbt_args, dbt_vars, run_dbt
+from credit_pipeline.transform.champions import Promotion, champion, promote, stands_in_the_way
 from credit_pipeline.transform.policy import policy_parameter, policy_table
-from credit_pipeline.warehouse import connect
 
 log = logging.getLogger(__name__)
 
-TRAINING_MODELS = "+standardized_indicators +training_labels"
-BUILDABLE = ["--indirect-selection", "buildable"]
-"""A part of the project is built: only tests whose parents are all there can run."""
+NUISANCE = ("observed_by", "observed_unit")
+"""Who looked explains part of the label and none of the enterprise: fitted, then dropped at its mean."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides a fit besides its rows."""
+
+    directions: Mapping[str, int]
+    must_report: tuple[str, ...]
+    seeds: int
+    unknown_chance_rows: int
+    row_limit: int
 
 
 @dataclass(frozen=True)
@@ -40,105 +78,136 @@ class TrainingOutcome:
     """Whether the champion changed."""
     rows: int
     breaches: int
-    auc: float | None
-    """Out of fold, grouped by enterprise; None for an expert scorecard."""
+    challenger: str | None
+    """Digest of the model that was fitted; None when labels were too few."""
+    validation: dict[str, Any] | None
+    """Figures of the challenger (validation.py), None when labels were too few."""
+    verdicts: tuple[Verdict, ...]
     reason: str
 
-
-def month_back(day: date, months: int) -> date:
-    """The last day of the month that lies `months` before the month of `day`."""
-    index = day.year * 12 + day.month - 1 - months + 1
-    return date.fromordinal(date(index // 12, index % 12 + 1, 1).toordinal() - 1)
-
-
-def snapshot_dates(as_of_date: date, horizon_months: int, count: int) -> list[date]:
-    """Month-ends whose whole horizon lies before the as-of day, the oldest first."""
-    return [month_back(as_of_date, horizon_months + 1 + back) for back in reversed(range(count))]
+    @property
+    def auc(self) -> float | None:
+        """Out of time; None when nothing could be judged."""
+        judged = (self.validation or {}).get("test")
+        return float(judged["auc"]["value"]) if judged else None
 
 
-def features_of(settings: Settings, as_of_date: date) -> pl.DataFrame:
-    """The indicators that the model may use: indicator, direction, must_report (from the catalogue of indicators)."""
-    rows = (
-        policy_table(settings, "indicators", as_of_date)
-        .filter(pl.col("in_model") == "true")
-        .sort("indicator")
-    )
-    return rows.select(
-        "indicator", pl.col("direction").cast(pl.Int64), must_report=pl.col("must_report") == "true"
+def recipe_of(settings: Settings, as_of_date: date) -> Recipe:
+    """What policy says of a fit on the day."""
+    features = features_of(settings, as_of_date)
+    return Recipe(
+        dict(zip(features["indicator"], features["direction"], strict=True)),
+        tuple(features.filter("must_report")["indicator"]),
+        policy_parameter(settings, "seeds", as_of_date),
+        policy_parameter(settings, "unknown_chance_rows", as_of_date),
+        policy_parameter(settings, "training_row_limit", as_of_date),
     )
 
 
-def training_set_path(settings: Settings, as_of_date: date) -> Path:
-    """Where the training set of a day lies."""
-    return settings.lake_dir / "training" / f"as_of={as_of_date.isoformat()}" / "training_set.parquet"
+def recipe_used(card: Scorecard) -> Recipe | None:
+    """The recipe of a fitted card; None when the card does not tell."""
+    told = card.metadata.get("notes", {}).get("recipe")
+    if told is None:
+        return None
+    return Recipe(
+        told["directions"],
+        tuple(told["must_report"]),
+        told["seeds"],
+        told["unknown_chance_rows"],
+        told["row_limit"],
+    )
 
 
-def build_training_set(settings: Settings, as_of_date: date, run_id: str) -> pl.DataFrame:
-    """Compute the labelled snapshots: as_of_date, uscc, label, weight and one column per model feature.
+def rows_to_learn(frame: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
+    """Rows of inspected enterprises, thinned to the limit: adjacent months share eleven twelfths of their horizon.
 
-    Raises:
-        CreditPipelineError: a dbt model failed.
+    Beyond the limit every enterprise enters with every second (third ...) of its snapshots, half of the enterprises
+    with the even months and half with the odd ones, so that all months stay.
     """
-    horizon = policy_parameter(settings, "horizon_months", as_of_date)
-    snapshots = snapshot_dates(as_of_date, horizon, policy_parameter(settings, "snapshot_count", as_of_date))
-    log.info("training: indicators of %d snapshots, %s to %s", len(snapshots), snapshots[0], snapshots[-1])
-    path = training_set_path(settings, as_of_date)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    warehouse = path.with_name("snapshots.duckdb")
-    warehouse.unlink(missing_ok=True)
-    empty = store_model(settings, _expert_card(settings, as_of_date))
-    variables = dbt_vars(settings, as_of_date, empty, snapshots)
-    run_dbt(
-        settings,
-        warehouse,
-        f"{run_id}-training",
-        [*dbt_args("build", variables, TRAINING_MODELS), *BUILDABLE],
-    )
-    features = ", ".join(f"i.{name}" for name in features_of(settings, as_of_date)["indicator"])
-    with connect(settings, warehouse, read_only=True) as connection:
-        frame = connection.execute(
-            f"select l.as_of_date, l.uscc, cast(l.label as bigint) as label, cast(l.weight as double) as weight, {features} "
-            "from indicators.training_labels l join indicators.standardized_indicators i using (as_of_date, uscc) "
-            "order by l.as_of_date, l.uscc"
-        ).pl()
-    draft = path.with_name("tmp-training_set.parquet")
-    frame.write_parquet(draft, compression="zstd", statistics=False)
-    draft.replace(path)
-    warehouse.unlink()
-    log.info("training: %d labelled rows, %d breaches", frame.height, int(frame["label"].sum()))
-    return frame
+    drawn = frame.filter(pl.col("observed_by") == KNOWN_CHANCE)
+    inspected = frame.filter(pl.col("observed_by").is_in(INSPECTED))
+    chosen = drawn if drawn.height and not recipe.unknown_chance_rows else inspected
+    stride = -(-chosen.height // recipe.row_limit)
+    if stride > 1:
+        month = pl.col("as_of_date").dt.year().cast(pl.Int64) * 12 + pl.col("as_of_date").dt.month()
+        chosen = chosen.filter((month + pl.col("uscc").rank("dense").cast(pl.Int64)) % stride == 0)
+    return chosen
 
 
-def fit(settings: Settings, as_of_date: date, frame: pl.DataFrame) -> Scorecard:
+def fit(
+    settings: Settings,
+    as_of_date: date,
+    frame: pl.DataFrame,
+    recipe: Recipe | None = None,
+    made_from: Mapping[str, Any] | None = None,
+) -> Scorecard:
     """Fit the scorecard to a training set.
 
     Raises:
         NotEnoughLabels: fewer breaches than policy asks for.
     """
+    recipe = recipe or recipe_of(settings, as_of_date)
+    learned = rows_to_learn(frame, recipe)
     wanted = policy_parameter(settings, "minimum_breaches", as_of_date)
-    if (found := int(frame["label"].sum() or 0)) < wanted:
+    if (found := int(learned["label"].sum() or 0)) < wanted:
         raise NotEnoughLabels(f"{found} labelled breaches; policy asks for {wanted}")
-    features = features_of(settings, as_of_date)
-    data = frame.select(features["indicator"].to_list())
-    digest = hashlib.sha256(frame.write_csv(float_scientific=False).encode()).hexdigest()
-    return fit_scorecard(
-        data,
-        frame["label"],
-        dict(zip(features["indicator"], features["direction"], strict=True)),
-        weights=frame["weight"],
-        groups=frame["uscc"],
-        must_report=features.filter("must_report")["indicator"].to_list(),
-        seeds=policy_parameter(settings, "seeds", as_of_date),
+    if mixed := sorted(set(recipe.directions).intersection(ABOUT)):
+        raise CreditPipelineError(
+            f"{', '.join(mixed)} must never score; remedy: take it out of indicators.csv"
+        )
+    nuisance = [name for name in NUISANCE if learned[name].n_unique() > 1]
+    card = fit_scorecard(
+        learned.select(*recipe.directions, *nuisance),
+        learned["label"],
+        dict(recipe.directions),
+        weights=learned["weight"],
+        nuisance=nuisance,
+        groups=learned["uscc"],
+        must_report=recipe.must_report,
+        seeds=recipe.seeds,
         notes={
             "as_of_date": as_of_date.isoformat(),
             "horizon_months": policy_parameter(settings, "horizon_months", as_of_date),
-            "snapshots": [day.isoformat() for day in sorted(frame["as_of_date"].unique())],
-            "rows_digest": digest,
+            "recipe": {
+                "directions": dict(recipe.directions),
+                "must_report": list(recipe.must_report),
+                "seeds": recipe.seeds,
+                "unknown_chance_rows": recipe.unknown_chance_rows,
+                "row_limit": recipe.row_limit,
+            },
+            "learned": dict(snapshots_said(learned)),
+            "labelled": dict(snapshots_said(frame)),
+            "observed_by": dict(sorted(frame["observed_by"].value_counts(name="rows").rows())),
+            "snapshots": [day.isoformat() for day in sorted(learned["as_of_date"].unique())],
+            "rows_digest": rows_digest(learned),
+            **(made_from or {}),
         },
+    )
+    return card if "observed_by" not in nuisance else at_base_rate(card, known_chance(learned))
+
+
+def at_base_rate(card: Scorecard, drawn: pl.DataFrame) -> Scorecard:
+    """The card with all its probabilities moved by one step of log-odds, to the observed rate of the drawn rows."""
+    weights, label = drawn["weight"].to_numpy(), drawn["label"].to_numpy()
+    rate = float(np.average(label, weights=weights))
+    promised = card.probability(drawn)
+    odds = np.log(promised / (1 - promised))
+    low, high = -20.0, 20.0
+    for _ in range(60):
+        step = (low + high) / 2
+        mean = np.average(1 / (1 + np.exp(-(odds + step))), weights=weights)
+        low, high = (step, high) if mean < rate else (low, step)
+    steps = card.calibration["probability"].to_numpy()
+    moved = 1 / (1 + np.exp(-(np.log(steps / (1 - steps)) + step)))
+    calibration = dict(card.metadata["calibration"]) | {"base_rate": rate, "moved_by_log_odds": step}
+    return replace(
+        card,
+        calibration=card.calibration.with_columns(probability=pl.Series(moved)),
+        metadata=dict(card.metadata) | {"calibration": calibration},
     )
 
 
-def _expert_card(settings: Settings, as_of_date: date) -> Scorecard:
+def expert_card(settings: Settings, as_of_date: date) -> Scorecard:
     """The expert scorecard of the policy pack."""
     points = policy_table(settings, "expert_scorecard", as_of_date)
     steps = policy_table(settings, "expert_calibration", as_of_date)
@@ -170,60 +239,170 @@ def _numbers(row: dict[str, str], names: tuple[str, ...]) -> dict[str, str | flo
     }
 
 
-def train(settings: Settings, as_of_date: date, frame: pl.DataFrame) -> TrainingOutcome:
-    """Fit a challenger and let it grade if it is better than the champion, by policy.
+def training_set(settings: Settings, as_of_date: date, run_id: str) -> pl.DataFrame:
+    """Compute the labelled snapshots of a day (snapshots.py)."""
+    parsed_with = store_model(settings, expert_card(settings, as_of_date))
+    return build_training_set(settings, as_of_date, run_id, parsed_with)
 
-    With too few labels the expert scorecard grades, and says so. The comparison is out of time: both are judged on
-    the newest snapshot, which a trial fit on the older ones has not seen.
+
+def train(settings: Settings, as_of_date: date, frame: pl.DataFrame) -> TrainingOutcome:
+    """Fit a challenger, judge it out of time, and let it grade if no gate of policy fails.
+
+    With too few labels the expert scorecard grades, and says so. Every challenger is kept with its model card,
+    rejected ones too.
     """
     present = champion(settings, as_of_date)
     breaches = int(frame["label"].sum() or 0)
     try:
-        card = fit(settings, as_of_date, frame)
+        card = fit(settings, as_of_date, frame, made_from=lineage(settings, as_of_date))
     except NotEnoughLabels as error:
         log.info("training: %s; the expert scorecard grades", error)
-        if present is not None:
-            return TrainingOutcome(
-                present, False, frame.height, breaches, None, f"{error}; the champion stays"
-            )
-        card = _expert_card(settings, as_of_date)
-        store_model(settings, card)
-        chosen = Promotion(as_of_date.isoformat(), card.digest, "expert", str(error))
-        promote(settings, chosen)
-        return TrainingOutcome(chosen, True, frame.height, breaches, None, chosen.reason)
+        chosen, is_new = _without_challenger(settings, as_of_date, present, str(error))
+        reason = chosen.reason if is_new else f"{error}; the champion stays"
+        return TrainingOutcome(chosen, is_new, frame.height, breaches, None, None, (), reason)
+    if present is not None and present.digest == card.digest:
+        return TrainingOutcome(
+            present, False, frame.height, breaches, card.digest, None, (), "the same model grades already"
+        )
+    validation = validate(settings, as_of_date, frame, card, present)
+    verdicts = judge(settings, as_of_date, validation)
+    failed = blocking(verdicts)
+    if validation["test"] is None:
+        reason = f"not judged: {validation['not_judged']}"
+    elif failed:
+        reason = "; ".join(f"{verdict.gate}: {verdict.words}" for verdict in failed)
+    else:
+        reason = _praise(validation, present)
     store_model(settings, card)
-    auc = float(card.metadata["out_of_fold"]["auc"])
-    better, reason = (
-        (True, "first trained model") if present is None else _is_better(settings, as_of_date, frame, present)
-    )
-    if not better and present is not None:
-        return TrainingOutcome(present, False, frame.height, breaches, auc, reason)
-    chosen = Promotion(as_of_date.isoformat(), card.digest, "trained", reason)
+    if failed:
+        write_card(settings, card, validation, verdicts, f"rejected: {reason}", present)
+        chosen, is_new = _without_challenger(settings, as_of_date, present, f"challenger rejected: {reason}")
+        return TrainingOutcome(
+            chosen, is_new, frame.height, breaches, card.digest, validation, verdicts, f"rejected: {reason}"
+        )
+    later = stands_in_the_way(settings, as_of_date)
+    if later is not None and present is not None:
+        reason = f"not promoted: a model has been promoted for {later.valid_from}, and past days keep theirs"
+        write_card(settings, card, validation, verdicts, reason, present)
+        return TrainingOutcome(
+            present, False, frame.height, breaches, card.digest, validation, verdicts, reason
+        )
+    write_card(settings, card, validation, verdicts, f"promoted: {reason}", present)
+    chosen = Promotion(as_of_date.isoformat(), card.digest, "trained", reason, "gates")
     promote(settings, chosen)
-    return TrainingOutcome(chosen, True, frame.height, breaches, auc, reason)
+    return TrainingOutcome(chosen, True, frame.height, breaches, card.digest, validation, verdicts, reason)
 
 
-def _is_better(
-    settings: Settings, as_of_date: date, frame: pl.DataFrame, present: Promotion
-) -> tuple[bool, str]:
-    from sklearn.metrics import roc_auc_score
-
-    if present.kind == "expert":
-        return True, "a trained model replaces the expert scorecard"
-    newest = max(frame["as_of_date"].to_list())
-    held_out = frame.filter(pl.col("as_of_date") == newest)
-    if held_out["label"].n_unique() < 2:
-        return False, f"the newest snapshot {newest} has labels of one kind only; the champion stays"
-    trial = fit(settings, as_of_date, frame.filter(pl.col("as_of_date") != newest))
-    gain_needed = policy_parameter(settings, "promotion_min_gain_bp", as_of_date) / 10_000
-    aucs = [
-        float(roc_auc_score(held_out["label"], card.score(held_out), sample_weight=held_out["weight"]))
-        for card in (trial, load_model(settings, present.digest))
-    ]
-    verdict = (
-        f"AUC on {newest}: challenger {aucs[0]:.4f}, champion {aucs[1]:.4f}, gain needed {gain_needed:.4f}"
+def _praise(validation: Mapping[str, Any], present: Promotion | None) -> str:
+    auc = validation["test"]["auc"]
+    replaces = (
+        "first trained model"
+        if present is None
+        else "replaces the expert scorecard"
+        if present.kind == "expert"
+        else "no gate fails"
     )
-    return aucs[0] - aucs[1] >= gain_needed, verdict
+    return f"{replaces}; AUC {auc['value']:.4f} ({auc['low']:.4f} to {auc['high']:.4f}) out of time"
+
+
+def _without_challenger(
+    settings: Settings, as_of_date: date, present: Promotion | None, reason: str
+) -> tuple[Promotion, bool]:
+    """The champion stays; where there is none the expert scorecard grades."""
+    if present is not None:
+        return present, False
+    card = expert_card(settings, as_of_date)
+    store_model(settings, card)
+    chosen = Promotion(as_of_date.isoformat(), card.digest, "expert", reason, "no_usable_model")
+    promote(settings, chosen)
+    return chosen, True
+
+
+def validate(
+    settings: Settings, as_of_date: date, frame: pl.DataFrame, card: Scorecard, present: Promotion | None
+) -> dict[str, Any]:
+    """All that is known of a challenger: the trial out of time, the champion beside it, today's population."""
+    bounds = bounds_of(policy_table(settings, "grade_bounds", as_of_date))
+    incumbent = load_model(settings, present.digest) if present is not None else None
+    found: dict[str, Any] = {
+        "as_of_date": as_of_date.isoformat(),
+        "bounds": dict(zip(bounds.grades, bounds.uppers, strict=True)),
+        "champion": None if present is None else {"digest": present.digest, "kind": present.kind},
+        "test": None,
+        **_out_of_time(settings, as_of_date, frame, bounds, present, incumbent),
+    }
+    if population_path(settings, as_of_date).exists():
+        population = pl.read_parquet(population_path(settings, as_of_date))
+        if population["as_of_date"].n_unique() == 2:
+            found["population"] = judge_population(card, population, bounds, incumbent)
+    return found
+
+
+def _out_of_time(
+    settings: Settings,
+    as_of_date: date,
+    frame: pl.DataFrame,
+    bounds: Bounds,
+    present: Promotion | None,
+    incumbent: Scorecard | None,
+) -> dict[str, Any]:
+    horizon = policy_parameter(settings, "horizon_months", as_of_date)
+    learned, test = out_of_time(frame, horizon)
+    told = {"trial": dict(snapshots_said(learned)), "test_rows": dict(snapshots_said(test))}
+    if not can_judge(test):
+        return told | {"not_judged": "the newest snapshot has no rows of both labels that speak for all"}
+    recipe = recipe_of(settings, as_of_date)
+    try:
+        trial = fit(settings, as_of_date, learned, recipe)
+    except NotEnoughLabels as error:
+        return told | {"not_judged": f"before the test's horizon: {error}"}
+    minimum = policy_parameter(settings, "segment_minimum_breaches", as_of_date)
+    told["learned"] = dict(snapshots_said(rows_to_learn(learned, recipe)))
+    told["test"] = judge_rows(trial, test, bounds, minimum)
+    names = sorted(recipe.directions)
+    told["free_boosting_auc"] = free_boosting_auc(known_chance(rows_to_learn(learned, recipe)), test, names)
+    if present is not None and incumbent is not None:
+        told["champion"] = {"digest": present.digest, "kind": present.kind} | _fair_rival(
+            settings, as_of_date, learned, test, trial, recipe, incumbent
+        )
+    return told
+
+
+def _fair_rival(
+    settings: Settings,
+    as_of_date: date,
+    learned: pl.DataFrame,
+    test: pl.DataFrame,
+    trial: Scorecard,
+    recipe: Recipe,
+    incumbent: Scorecard,
+) -> dict[str, Any]:
+    """The champion on the test rows, without having seen them.
+
+    One that was written by people, or whose last horizon had ended by the test, is scored as it stands. Any other has
+    seen days of the test: its recipe is fitted to the trial's rows instead. If the recipes are one, so are the trials:
+    what the challenger brings is a year of newer rows, and nothing can be said against it.
+    """
+    notes = incumbent.metadata.get("notes", {})
+    days = notes.get("snapshots")
+    newest = test["as_of_date"].max()
+    lacking = sorted(set(incumbent.features) - set(test.columns))
+    if lacking:
+        return {"how": f"cannot be compared: {', '.join(lacking)} is no indicator of the model any more"}
+    if not days:
+        return {"how": "scored as it stands: written by people"} | compare(trial, incumbent, test)
+    ended = months_after(date.fromisoformat(max(days)), int(notes.get("horizon_months", 12)))
+    if isinstance(newest, date) and ended <= newest:
+        return {"how": "scored as it stands: it had learned before the test"} | compare(
+            trial, incumbent, test
+        )
+    theirs = recipe_used(incumbent)
+    if theirs is None:
+        return {"how": "cannot be compared: its recipe is not on file"}
+    if theirs == recipe:
+        return {"how": "same recipe on the same rows"} | compare(trial, trial, test)
+    rival = fit(settings, as_of_date, learned, theirs)
+    return {"how": "its recipe fitted to the same rows"} | compare(trial, rival, test)
 
 
 def ensure_champion(settings: Settings, as_of_date: date, run_id: str) -> Promotion:
@@ -232,4 +411,4 @@ def ensure_champion(settings: Settings, as_of_date: date, run_id: str) -> Promot
     if present is not None:
         return present
     log.info("grading: no model grades on %s yet; training one", as_of_date)
-    return train(settings, as_of_date, build_training_set(settings, as_of_date, run_id)).promotion
+    return train(settings, as_of_date, training_set(settings, as_of_date, run_id)).promotion

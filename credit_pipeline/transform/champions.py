@@ -1,6 +1,7 @@
 """Which trained model grades on which day: the registry that training writes and dbt's build reads.
 
 A model is a folder `LAKE/models/<digest>/` (immutable); `champions.jsonl` says from which as-of day on it grades.
+It is only appended to, and only forward: a day that had a model keeps it, so that its re-run gives the same bytes.
 It stands in stage 2 because the build needs the path; what is in the folder is stage 3's.
 """
 
@@ -12,7 +13,7 @@ from datetime import date
 from pathlib import Path
 
 from credit_pipeline.audit.log import write_durably
-from credit_pipeline.errors import CreditPipelineError
+from credit_pipeline.errors import BadInput, CreditPipelineError
 from credit_pipeline.settings import Settings
 
 
@@ -25,6 +26,12 @@ class Promotion:
     kind: str
     """`trained`, or `expert` when there were too few labels to learn from."""
     reason: str
+    decided_by: str = "gates"
+    """`gates`; `no_usable_model` for the expert scorecard; `override` and `rollback` by people."""
+    approver: str = ""
+    """Who answers for an override."""
+    document: str = ""
+    """The paper that allows it."""
 
 
 def promotions(settings: Settings) -> list[Promotion]:
@@ -35,8 +42,34 @@ def promotions(settings: Settings) -> list[Promotion]:
     return [Promotion(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines() if line]
 
 
+def stands_in_the_way(settings: Settings, as_of_date: date) -> Promotion | None:
+    """The promotion for a later day that forbids one for this day; None when it may be made.
+
+    A day that no model graded yet (the lake is replayed from before its first day) may be given one.
+    """
+    later = [item for item in promotions(settings) if item.valid_from > as_of_date.isoformat()]
+    if not later or champion(settings, as_of_date) is None:
+        return None
+    return max(later, key=lambda item: item.valid_from)
+
+
+def refuse_past_days(settings: Settings, as_of_date: date) -> None:
+    """BadInput when a promotion for this day would change days that have a model."""
+    later = stands_in_the_way(settings, as_of_date)
+    if later is not None:
+        raise BadInput(
+            f"a model grades from {later.valid_from} on; promoting another for {as_of_date} would change past days. "
+            f"Remedy: promote for {later.valid_from} or later"
+        )
+
+
 def promote(settings: Settings, promotion: Promotion) -> None:
-    """Let a model grade from its day on."""
+    """Let a model grade from its day on.
+
+    Raises:
+        BadInput: a model has been promoted for a later day; days in between would change theirs.
+    """
+    refuse_past_days(settings, date.fromisoformat(promotion.valid_from))
     lines = [*promotions(settings), promotion]
     text = "".join(json.dumps(asdict(line), sort_keys=True, ensure_ascii=False) + "\n" for line in lines)
     settings.models_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
