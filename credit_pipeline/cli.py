@@ -18,8 +18,8 @@ import typer
 from credit_pipeline.commands.absences import app as absences_app
 from credit_pipeline.commands.explain import explain
 from credit_pipeline.commands.lake import app as lake_app
-from credit_pipeline.commands.policy import app as policy_app
 from credit_pipeline.commands.model import app as model_app
+from credit_pipeline.commands.policy import app as policy_app
 from credit_pipeline.commands.quarantine import app as quarantine_app
 from credit_pipeline.commands.review import app as review_app
 from credit_pipeline.commands.sample import app as sample_app
