@@ -8,9 +8,9 @@ A round looks at all columns at once: for each it finds the best single cut (bel
 missing a third; for categories a value each), and takes the columns that gain at least `GREED` of what the
 best one gains, all together, at a low rate. So related columns share the effect instead of one taking it all,
 as in the cyclic learning of explainable boosting machines, while columns of noise stay out, as in ordinary
-boosting. Why not a library: measured (benchmarks/results/model.md) this is better than scikit-learn's
-boosting under the same constraints at equal cost, needs nothing private of it, and the points are there
-without reading trees.
+boosting. Why not a library: against scikit-learn's boosting under the same directions AUC gains .2 to
+.9 points on prepared indicators and is level on raw ratios (benchmarks/results/model.md); nothing private of a
+library is read, and the points are there without taking trees apart.
 
 Seeds differ in the rows they leave out (15 %). All are boosted in step, and stop at the round where the mean
 loss on the rows left out is least: one seed's rows are too few to say. A cut that would go against the
