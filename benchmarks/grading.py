@@ -140,7 +140,7 @@ def floor_plan(target: Path) -> list[dict[str, str]]:
             statement = (
                 f"create or replace table {name} as (select * from (\n{sql}\n) as unordered order by all)"
             )
-        plan.append({"name": node["name"], "sql": statement})
+        plan.append({"name": node["name"], "schema": node["schema"], "sql": statement})
     return plan
 
 
@@ -150,6 +150,7 @@ def run_floor(settings: Settings, warehouse: Path, plan: Path) -> None:
         load_httpfs(connection)
         connection.execute("set TimeZone = 'Asia/Shanghai'")
         for step in json.loads(plan.read_text(encoding="utf-8")):
+            connection.execute(f'create schema if not exists "{step["schema"]}"')
             started = time.perf_counter()
             connection.execute(step["sql"])
             sys.stdout.write(f"{time.perf_counter() - started:8.2f} s  {step['name']}\n")
