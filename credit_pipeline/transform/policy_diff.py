@@ -31,8 +31,10 @@ from credit_pipeline.warehouse import connect, current_as_of_date, lake_lock
 log = logging.getLogger(__name__)
 
 GRADES = "ABCDE"
-AT_TRAINING = {"expert_scorecard", "expert_calibration", "label_rules"}
+AT_TRAINING = {"expert_scorecard", "expert_calibration", "label_rules", "model_gates"}
 """Tables that a model is made of: a change shows when the next model is trained, not before."""
+NOT_READ = {"draws", "policy_diff", "tmp", "dbt", "extracts"}
+"""Folders of the lake that dbt does not read, or must not see here."""
 LIVE_ROUNDS = "inspection_rounds+"
 """Frozen rounds keep their quotas whatever policy says; a comparison needs them as they would be drawn anew."""
 BUILDABLE = ["--indirect-selection", "buildable"]
@@ -196,9 +198,9 @@ def _lake_without_draws(settings: Settings, folder: Path) -> Path:
     ensure_sources(settings)
     shadow = folder / "lake"
     (shadow / "draws").mkdir(parents=True, mode=0o700)
-    for name in ("raw", "quarantine", "repairs", "duplicates", "ledger"):
-        if (settings.lake_dir / name).exists():
-            (shadow / name).symlink_to(settings.lake_dir / name)
+    for child in settings.lake_dir.iterdir():
+        if child.is_dir() and child.name not in NOT_READ:
+            (shadow / child.name).symlink_to(child)
     shutil.copytree(settings.draws_dir / "_schema", shadow / "draws" / "_schema")
     return shadow
 
