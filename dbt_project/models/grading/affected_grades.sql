@@ -60,12 +60,6 @@ with
             (v.known_to is null or v.known_to > {{ as_of() }})
             and (v.is_withdrawn or v.record_status = 'corrected' or v.void_from <= {{ as_of() }})
     ),
-    firsts as (
-        select feed, uscc, record_no, min(event_date) as event_date, min(known_from) as first_known
-        from versions
-        where not is_withdrawn
-        group by feed, uscc, record_no
-    ),
     ended as (
         select
             e.feed,
@@ -76,6 +70,13 @@ with
             min(e.void_since) as void_since
         from ends as e
         group by e.feed, e.uscc, e.record_no
+    ),
+    firsts as (
+        select v.feed, v.uscc, v.record_no, min(v.event_date) as event_date, min(v.known_from) as first_known
+        from versions as v
+        join ended as e on e.feed = v.feed and e.uscc = v.uscc and e.record_no = v.record_no
+        where not v.is_withdrawn
+        group by v.feed, v.uscc, v.record_no
     ),
     spans as (
         select e.*, f.event_date, f.first_known
