@@ -1,18 +1,3 @@
-{# Relations that hold on each snapshot between enterprises of the register known by then (the other end may be a person or
-   a holder outside the register). from_id is what the relation says of uscc: its shareholder, its branch, its guarantor. #}
-{% macro related_edges() -%}
-    select s.as_of_date, r.from_id, r.uscc, r.relation, e.uscc is not null as is_enterprise
-    from {{ ref("stg_related_parties") }} as r
-    join
-        ({{ snapshots() }}) as s
-        on {{ counts_on("r", "s.as_of_date") }}
-        and (r.valid_from is null or r.valid_from <= s.as_of_date)
-        and (r.valid_to is null or r.valid_to >= s.as_of_date)
-    join {{ ref("register_snapshots") }} as o on o.as_of_date = s.as_of_date and o.uscc = r.uscc
-    left join {{ ref("register_snapshots") }} as e on e.as_of_date = s.as_of_date and e.uscc = r.from_id
-    where r.from_id <> r.uscc
-{%- endmacro %}
-
 {# Indicators of related parties, in the order of their columns. #}
 {% macro related_contribution_names() -%}
     {{

@@ -1,7 +1,6 @@
 {# Who shares what with others on each day: one row per enterprise and common person, holder outside the register, address
    or telephone, with how many enterprises share it. `link` is an edge that says so: uscc|from_id|relation. #}
 with
-    edges as ({{ related_edges() }}),
     members as (
         select as_of_date, cluster_kind, from_id, uscc, min(link) as link
         from
@@ -14,7 +13,7 @@ with
                     from_id,
                     uscc,
                     uscc || '|' || from_id || '|' || relation as link
-                from edges
+                from {{ ref("related_edges") }}
                 where not is_enterprise or relation in ('same_address', 'same_phone')
                 union all
                 select
@@ -23,7 +22,7 @@ with
                     from_id,
                     uscc,
                     uscc || '|' || from_id || '|' || relation as link
-                from edges
+                from {{ ref("related_edges") }}
                 where relation = 'legal_representative'
                 -- Where the feed names one of the enterprises at an address, it is there too.
                 union all
@@ -33,7 +32,7 @@ with
                     from_id,
                     from_id as uscc,
                     uscc || '|' || from_id || '|' || relation as link
-                from edges
+                from {{ ref("related_edges") }}
                 where is_enterprise and relation in ('same_address', 'same_phone')
             ) as m
         group by as_of_date, cluster_kind, from_id, uscc

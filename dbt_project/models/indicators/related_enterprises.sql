@@ -3,7 +3,6 @@
    step passes through an enterprise with more than related_hop_limit relations. `link` is the first edge of the shortest
    way: uscc|from_id|relation in related_parties. #}
 with
-    edges as ({{ related_edges() }}),
     owned as (
         -- An investment is a shareholder seen from the other end.
         select
@@ -12,7 +11,7 @@ with
             case when relation = 'investment' then from_id else uscc end as held,
             relation,
             uscc || '|' || from_id || '|' || relation as link
-        from edges
+        from {{ ref("related_edges") }}
         where is_enterprise and relation not in ('same_address', 'same_phone')
     ),
     shared as (
