@@ -396,7 +396,7 @@ def _seeds(card: Scorecard) -> list[Block]:
         worst[feature or "intercept"] = max(error, worst.get(feature or "intercept", 0.0))
     least_sure = sorted(worst.items(), key=lambda item: (-item[1], item[0]))[:5]
     return [
-        f"Seeds {card.metadata.get('seeds')}, trees per seed {card.metadata.get('trees')}. Standard error of a bin over the "
+        f"Seeds {card.metadata.get('seeds')}, rounds {card.metadata.get('rounds')}. Standard error of a bin over the "
         f"seeds: mean {errors.mean():.4f}, largest {errors.max():.4f}; the points run from {spread.min():+.3f} to "
         f"{spread.max():+.3f}. Least sure: {', '.join(f'{name} {error:.4f}' for name, error in least_sure)}."
     ]  # fmt: skip

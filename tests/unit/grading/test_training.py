@@ -57,7 +57,7 @@ def set_policy(folder: Path, **values: int) -> None:
     gates = folder / "model_gates.csv"  # a small city tells fewer grades apart
     gates.write_text(gates.read_text().replace(",lower,0,1,true", ",lower,0,4,true"))
     catalogue = pl.read_csv(folder / "indicators.csv", infer_schema=False)
-    catalogue.filter(pl.col("indicator").is_in([PENALTY, OLD, "debt_ratio_bp"])).write_csv(
+    catalogue.filter(pl.col("indicator").is_in([PENALTY, OLD, "debt_above_norm_bp"])).write_csv(
         folder / "indicators.csv"
     )
 
@@ -86,7 +86,7 @@ def labelled(enterprises: int, seed: int, slope: float = 3.0, day: date = DAY) -
                     "region": np.where(random.random(enterprises) < 0.5, "411302", "411303"),
                     PENALTY: penalty,
                     OLD: age,
-                    "debt_ratio_bp": random.random(enterprises),
+                    "debt_above_norm_bp": random.random(enterprises),
                 }
             ).filter(pl.Series(random.random(enterprises) < np.where(chosen, 1.0, chance * 2)))
         )
@@ -110,7 +110,7 @@ def trained(rows: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Ite
     root = tmp_path_factory.mktemp("trained")
     set_policy(root / "policy", seeds=1, minimum_breaches=100)
     settings = Settings(lake_dir=root / "lake", policy_dir=root / "policy", keys_dir=root / "keys")
-    people = rows.select("as_of_date", *ABOUT[6:], PENALTY, OLD, "debt_ratio_bp")
+    people = rows.select("as_of_date", *ABOUT[6:], PENALTY, OLD, "debt_above_norm_bp")
     days = [date(2025, 10, 31), DAY]
     path = population_path(settings, DAY)
     path.parent.mkdir(parents=True)
