@@ -125,7 +125,7 @@ def by_feed(indicators: Iterable[Indicator]) -> dict[str, list[Indicator]]:
 
 
 def indicators_macro(indicators: Sequence[Indicator]) -> str:
-    """The macro file: names in order, those compared with peers, and those of which no record means 0, by feed."""
+    """The macro file: names in order, those compared with peers, those of which no record means 0, and all by feed."""
     zeros = {
         feed: [i.name for i in of if i.missing_rule == "zero"] for feed, of in by_feed(indicators).items()
     }
@@ -141,6 +141,10 @@ def indicators_macro(indicators: Sequence[Indicator]) -> str:
         "zero_indicators": (
             "By feed those of which no record means 0 once the feed has delivered anything.",
             {feed: names for feed, names in zeros.items() if names},
+        ),
+        "feed_indicators": (
+            "By feed those whose records stand in its evidence view.",
+            {feed: [i.name for i in of] for feed, of in by_feed(indicators).items()},
         ),
     }
     head = (

@@ -70,37 +70,3 @@
     {% for name in names %} {% do columns.append(prefix ~ name) %} {% endfor %}
     {{ return(columns) }}
 {% endmacro %}
-
-{# Feeds with an evidence view, and which indicators are columns of it: read from the view, so that a new indicator needs
-   no entry here. #}
-{% macro evidence_feeds() %}
-    {{
-        return(
-            [
-                "abnormal_listings",
-                "complaints",
-                "honours",
-                "industry_ratings",
-                "inspection_results",
-                "judgment_defaulters",
-                "licences",
-                "operations",
-                "penalties",
-                "public_credit_evaluations",
-                "public_opinion",
-                "registration_changes",
-                "registrations",
-                "related_parties",
-                "serious_violations",
-            ]
-        )
-    }}
-{% endmacro %}
-
-{% macro evidence_indicators(feed) %}
-    {% if not execute %} {{ return([]) }} {% endif %}
-    {% set columns = (
-        adapter.get_columns_in_relation(ref("evidence_" ~ feed)) | map(attribute="name") | list
-    ) %}
-    {{ return(indicator_names() | select("in", columns) | list) }}
-{% endmacro %}

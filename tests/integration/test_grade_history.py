@@ -25,7 +25,7 @@ class Story:
     objection."""
 
     def __init__(self, root: Path) -> None:
-        self.place = make_city(make_place(root), enterprises=700, days=2, dirt=0)
+        self.place = make_city(make_place(root), enterprises=1_200, days=2, dirt=0)
         self.place.run(DAY_1)
         self.first_tables = self.place.tables()
         (self.repaired, self.repaired_no, self.repaired_grade), (self.withdrawn, self.withdrawn_no, _) = (

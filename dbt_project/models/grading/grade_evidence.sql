@@ -1,7 +1,7 @@
 {# The records behind the reasons of an enterprise (grade_reasons): where each came from, what it contributes and until when
    it weighs. Units receive it with their extract; all other records are the answer of `credit-pipeline explain`. #}
 with
-    {% for feed in evidence_feeds() %}
+    {% for feed in feed_indicators() %}
         {{ feed }}_records as (
             select
                 e.as_of_date,
@@ -12,9 +12,7 @@ with
                 e.event_date,
                 case
                     r.indicator
-                    {% for name in evidence_indicators(feed) %}
-                        when '{{ name }}' then e.{{ name }}
-                    {% endfor %}
+                    {% for name in feed_indicators()[feed] %} when '{{ name }}' then e.{{ name }} {% endfor %}
                     else cast(null as bigint)
                 end as contribution,
                 e.source_file,
@@ -25,11 +23,11 @@ with
             join {{ ref("grade_reasons") }} as r on r.uscc = e.uscc
             where
                 e.as_of_date = {{ as_of() }}
-                and r.indicator in ('', '{{ evidence_indicators(feed) | join("', '") }}')
+                and r.indicator in ('{{ feed_indicators()[feed] | join("', '") }}')
         ),
     {% endfor %}
     records as (
-        {% for feed in evidence_feeds() %}
+        {% for feed in feed_indicators() %}
             select *
             from {{ feed }}_records
             where contribution <> 0

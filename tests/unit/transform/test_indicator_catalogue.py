@@ -54,10 +54,14 @@ def test_the_macro_is_the_catalogue() -> None:
     for indicator in INDICATORS:
         if indicator.missing_rule == "zero":
             zeros.setdefault(indicator.feed, []).append(indicator.name)
+    feeds: dict[str, list[str]] = {}
+    for indicator in INDICATORS:
+        feeds.setdefault(indicator.feed, []).append(indicator.name)
     assert values == [
         [i.name for i in INDICATORS],
         [i.name for i in INDICATORS if i.standardization == "peers"],
         zeros,
+        feeds,
     ]
 
 
