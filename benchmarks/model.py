@@ -22,7 +22,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,22 @@ def ours(fold: Fold, directions: Mapping[str, int] | None = None) -> np.ndarray:
 
 def ours_free(fold: Fold) -> np.ndarray:
     return ours(fold, dict.fromkeys(fold.directions, 0))
+
+
+def ours_split(fold: Fold) -> np.ndarray:
+    """Every number as two, above and below the median of the fit rows, each with a direction of its own.
+
+    What people do with a U-shaped measure in the catalogue of indicators, done blindly to every column.
+    """
+    parts: dict[str, pl.Expr] = {}
+    for name in fold.directions:
+        middle = fold.fit[name].cast(pl.Float64).fill_nan(None).median() or 0.0
+        beyond = pl.col(name).cast(pl.Float64) - middle
+        parts |= {f"{name} above": beyond.clip(lower_bound=0), f"{name} below": (-beyond).clip(lower_bound=0)}
+    halves = [expression.alias(name) for name, expression in parts.items()]
+    fit, test = (frame.select(*fold.categorical, *halves) for frame in (fold.fit, fold.test))
+    directions = {name: direction_of(fit[name], fold.fit_label) for name in parts}
+    return ours(replace(fold, fit=fit, test=test, directions=directions))
 
 
 def logistic(fold: Fold) -> np.ndarray:
@@ -237,6 +253,7 @@ class Method:
 
 METHODS = {
     "ours": Method(ours, "additive", "monotone"),
+    "ours split": Method(ours_split, "additive", "monotone, two a column"),
     "EBM monotone": Method(ebm_monotone, "additive", "monotone"),
     "sklearn additive": Method(sklearn_additive, "additive", "monotone"),
     "optbinning": Method(optbinning, "additive", "own"),
@@ -290,7 +307,6 @@ def data_folder(given: Path | None) -> Path:
 
 def folds(path: Path, count: int) -> Iterator[Fold]:
     """The first `count` of five stratified folds of a data set."""
-    from scipy.stats import spearmanr
     from sklearn.model_selection import StratifiedKFold
 
     frame = pl.read_parquet(path)
@@ -299,14 +315,22 @@ def folds(path: Path, count: int) -> Iterator[Fold]:
     categorical = [c for c in frame.columns if not frame[c].dtype.is_numeric()]
     parts = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(label, label)
     for fit, test in list(parts)[:count]:
-        directions = {}
-        for name in frame.columns:
-            if name not in categorical:
-                values = frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()[fit]
-                known = np.isfinite(values)
-                rank = float(spearmanr(values[known], label[fit][known])[0])
-                directions[name] = int(np.sign(rank)) if np.isfinite(rank) else 0
+        directions = {
+            name: direction_of(frame[name][fit], label[fit])
+            for name in frame.columns
+            if name not in categorical
+        }
         yield Fold(frame[fit], label[fit], frame[test], label[test], categorical, directions)
+
+
+def direction_of(values: pl.Series, label: np.ndarray) -> int:
+    """The sign of Spearman's correlation with the target where the value is known; 0 if there is none."""
+    from scipy.stats import spearmanr
+
+    numbers = values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    known = np.isfinite(numbers)
+    rank = float(spearmanr(numbers[known], label[known])[0])
+    return int(np.sign(rank)) if np.isfinite(rank) else 0
 
 
 def measured(data: str, number: int, name: str, fold: Fold) -> Result:

@@ -20,7 +20,7 @@ from credit_pipeline.extracts.catalogue import list_extracts
 from credit_pipeline.feeds.catalogue import load_catalogue
 from credit_pipeline.feeds.ledger import read_ledger
 from credit_pipeline.settings import Settings
-from credit_pipeline.transform.champions import champion
+from credit_pipeline.transform.champions import Promotion, champion
 from credit_pipeline.warehouse import connect, current_as_of_date, run_target
 
 GRADES = {"A": "信用良好", "B": "守信", "C": "信用一般", "D": "失信", "E": "严重失信"}
@@ -141,6 +141,16 @@ def summarize(
     )
 
 
+def model_line(model: Promotion) -> str:
+    """Which model grades, since when, and why no trained one does."""
+    if model.kind == "expert" and model.decided_by == "no_usable_model":
+        return (
+            f"Model: the expert scorecard {model.digest[:16]} since {model.valid_from}; no trained model may grade yet: "
+            f"{model.reason}"
+        )
+    return f"Model: {model.kind} {model.digest[:16]} since {model.valid_from} ({model.reason})"
+
+
 def render(settings: Settings, summary: RunSummary, console: Console) -> None:
     """Print a run's summary for people."""
     labels = load_catalogue()
@@ -201,7 +211,7 @@ def render(settings: Settings, summary: RunSummary, console: Console) -> None:
     model = champion(settings, date.fromisoformat(summary.as_of))
     console.print(f"Extracts: {summary.extracts} encrypted files in {settings.extracts_dir}")
     if model is not None:
-        console.print(f"Model: {model.kind} {model.digest[:16]} since {model.valid_from} ({model.reason})")
+        console.print(model_line(model))
     console.print(f"Audit log: {size} records, head {head[:16]}…")
     console.print(attention_line(summary.attention), highlight=False)
     if summary.is_replay:

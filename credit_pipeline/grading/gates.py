@@ -76,6 +76,14 @@ def _jeffreys_portfolio(found: Mapping[str, Any]) -> Reading:
     )
 
 
+def _promise_excess(found: Mapping[str, Any]) -> Reading:
+    everyone = found["test"]["portfolio"]
+    if not everyone["rate"]:
+        return None, "no breach was found"
+    excess = everyone["probability"] / everyone["rate"] - 1
+    return excess, f"promised {everyone['probability']:.2%}, found {everyone['rate']:.2%}: {excess:+.0%}"
+
+
 def _grade_order(found: Mapping[str, Any]) -> Reading:
     wrong = [f"{pair['better']} and {pair['worse']}" for pair in found["test"]["adjacent"] if pair["falls"]]
     rates = ", ".join(f"{g['grade']} {g['rate']:.2%}" for g in found["test"]["grades"] if g["rows"])
@@ -178,6 +186,7 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Reading]] = {
     "auc_size_class": lambda found: _segments(found, "size_class"),
     "auc_region": lambda found: _segments(found, "region"),
     "price_of_form": _price,
+    "promise_excess": _promise_excess,
 }
 WITHOUT_TEST = frozenset({"psi_grades", "psi_scores", "csi_indicators", "migration", "concentration"})
 """Gates that read the population alone."""

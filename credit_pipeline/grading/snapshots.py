@@ -32,6 +32,8 @@ HISTORY_FEEDS = {"penalties": "decision_date", "inspection_results": "check_date
 """Feeds without whose history a snapshot says nothing, and when their events happened."""
 POPULATION_ROWS = 200_000
 """A population larger than this is compared by a fixed sample of it."""
+TRIAL_SNAPSHOTS = 3
+"""Month-ends that a trial out of time learns from, at least where the history allows."""
 SEGMENTS = ("industry_section", "size_class", "region")
 ABOUT = ("as_of_date", "uscc", "label", "weight", "observed_by", "observed_unit", *SEGMENTS)
 """Columns of a training set that are no indicators: none may ever score."""
@@ -107,18 +109,26 @@ def history_since(settings: Settings, as_of_date: date) -> date | None:
 def usable_snapshots(settings: Settings, as_of_date: date) -> list[date]:
     """Month-ends to learn from: horizon over, and the feeds' history reaching back far enough before them.
 
+    Windows that reach back before the history are thinner than those of the day that is graded, and a model learned
+    from them promises too much. So month-ends whose longest window is not full are left out, oldest first, as long as
+    a horizon and `TRIAL_SNAPSHOTS` of them remain, without which nothing could be judged out of time.
     With no history at all the newest month-end stands alone: its labels are empty, and the expert scorecard grades.
     """
-    dates = snapshot_dates(
-        as_of_date,
-        policy_parameter(settings, "horizon_months", as_of_date),
-        policy_parameter(settings, "snapshot_count", as_of_date),
-    )
+    horizon = policy_parameter(settings, "horizon_months", as_of_date)
+    dates = snapshot_dates(as_of_date, horizon, policy_parameter(settings, "snapshot_count", as_of_date))
     since = history_since(settings, as_of_date)
     needed = policy_parameter(settings, "snapshot_history_months", as_of_date)
-    usable = [
-        day for day in dates if since is not None and since <= month_back(day + timedelta(1), needed + 1)
-    ]
+    windows = policy_table(settings, "indicators", as_of_date)["window_months"]
+    longest = windows.cast(pl.Int64, strict=False).max()
+
+    def with_history(months: int) -> list[date]:
+        return [
+            day for day in dates if since is not None and since <= month_back(day + timedelta(1), months + 1)
+        ]
+
+    usable = with_history(needed)
+    full = with_history(max(needed, longest if isinstance(longest, int) else 0))
+    usable = usable[-max(len(full), horizon + TRIAL_SNAPSHOTS) :]
     return usable or dates[-1:]
 
 

@@ -144,13 +144,14 @@ def fit(
     """Fit the scorecard to a training set.
 
     Raises:
-        NotEnoughLabels: fewer breaches than policy asks for.
+        NotEnoughLabels: fewer enterprises with a breach than policy asks for.
     """
     recipe = recipe or recipe_of(settings, as_of_date)
     learned = rows_to_learn(frame, recipe)
     wanted = policy_parameter(settings, "minimum_breaches", as_of_date)
-    if (found := int(learned["label"].sum() or 0)) < wanted:
-        raise NotEnoughLabels(f"{found} labelled breaches; policy asks for {wanted}")
+    # An enterprise in many snapshots is one breach, not many.
+    if (found := learned.filter(pl.col("label") == 1)["uscc"].n_unique()) < wanted:
+        raise NotEnoughLabels(f"{found} inspected enterprises with a breach; policy asks for {wanted}")
     if mixed := sorted(set(recipe.directions).intersection(ABOUT)):
         raise CreditPipelineError(
             f"{', '.join(mixed)} must never score; remedy: take it out of indicators.csv"
@@ -355,7 +356,9 @@ def _out_of_time(
     try:
         trial = fit(settings, as_of_date, learned, recipe)
     except NotEnoughLabels as error:
-        return told | {"not_judged": f"before the test's horizon: {error}"}
+        return told | {
+            "not_judged": f"nothing to learn a trial from that ended before the test began: {error}"
+        }
     minimum = policy_parameter(settings, "segment_minimum_breaches", as_of_date)
     told["learned"] = dict(snapshots_said(rows_to_learn(learned, recipe)))
     told["test"] = judge_rows(trial, test, bounds, minimum)

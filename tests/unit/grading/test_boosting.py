@@ -111,6 +111,16 @@ def test_rounds_stop_where_the_held_rows_say(market: Market) -> None:
     assert table.mean_at(sample.positions).std() < 0.3
 
 
+def test_a_category_too_rare_to_learn_has_no_points_of_its_own(market: Market) -> None:
+    """Points of a category that one enterprise has would tell its label."""
+    rows = len(market.label)
+    kind = np.where(np.arange(rows) == np.flatnonzero(market.label == 1)[0], "single", "usual")
+    frame = pl.DataFrame({"debt": market.frame["debt"], "kind": kind})
+    _, table, columns, _ = learned(frame, market.label, {"debt": 1}, categorical=["kind"])
+    points = table.points[[c.name for c in columns].index("kind")]
+    assert not points[:, 0].any() and not points[:, -1].any()
+
+
 @pytest.mark.parametrize("scale", [1e-3, 1e4])
 def test_the_scale_of_weights_does_not_matter(market: Market, scale: float) -> None:
     """Design weights of 1 to 20 and inclusion probabilities inverted must shrink alike."""

@@ -84,6 +84,15 @@ def test_each_fault_is_caught_by_its_gate(place: tuple[str, ...], value: Any, ga
     assert failed[0].words and failed[0].figure is not None
 
 
+def test_promises_that_are_too_high_are_told_and_do_not_block() -> None:
+    """Prevents caution beyond reason from passing in silence: Jeffreys' test looks at one side only."""
+    found = copy.deepcopy(SOUND)
+    found["test"]["portfolio"] = {"probability": 0.04, "rate": 0.03, "jeffreys": 1.0}
+    verdicts = {verdict.gate: verdict for verdict in judge(Settings(), DAY, found)}
+    assert verdicts["promise_excess"].verdict == "warn" and "+33%" in verdicts["promise_excess"].words
+    assert blocking(tuple(verdicts.values())) == []
+
+
 def test_champion_is_compared() -> None:
     """Prevents a worse model from taking over, and the expert card from standing in the way by being different."""
     worse = {"digest": "d", "kind": "trained", "how": "same rows", "auc": AUC, "difference": {"value": -0.02, "low": -0.03, "high": -0.01}}  # fmt: skip

@@ -77,6 +77,20 @@ def test_snapshots_need_history(tmp_path: Path) -> None:
     assert usable[0] == date(2024, 9, 30) and usable[-1] == date(2025, 9, 30)
 
 
+def test_snapshots_with_full_windows_are_learned_from_if_they_suffice(tmp_path: Path) -> None:
+    """Prevents promises learned from windows of 36 months that held 12, while fuller ones were there."""
+
+    def learned(since: date) -> list[date]:
+        settings = Settings(lake_dir=tmp_path / since.isoformat())
+        for feed, column in (("penalties", "decision_date"), ("inspection_results", "check_date")):
+            _deliver(settings, feed, column, [since] * 9)
+        return usable_snapshots(settings, date(2026, 10, 31))
+
+    assert len(learned(date(2022, 7, 15))) == 15, "of 27 with 12 months of history"
+    assert learned(date(2021, 5, 15))[0] == date(2024, 5, 31), "17 have 36 months: none other"
+    assert len(learned(date(2015, 7, 1))) == 36
+
+
 def test_no_day_lies_in_both_training_and_test() -> None:
     """Prevents a test that the trial has partly seen: labels of adjacent months share eleven months."""
     days = snapshot_dates(date(2026, 10, 31), 12, 20)
