@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 
 from credit_pipeline.audit.explain_day import day_warehouse
+from credit_pipeline.audit.explain_words import status_words
 from credit_pipeline.errors import BadInput
 from credit_pipeline.feeds.catalogue import get_feed
 from credit_pipeline.grading.reason_words import english_label, sentence, value_words
@@ -62,6 +63,10 @@ def explain_enterprise(
         BadInput: no enterprise of the register has that code or name; the unit does not supervise it; nothing is graded yet.
     """
     uscc = uscc.strip()
+    if not uscc:
+        raise BadInput(
+            "no enterprise named; remedy: give the 18 characters of its unified social credit code"
+        )
     current = current_as_of_date(settings)
     if current is None:
         raise BadInput("nothing has been graded yet; remedy: credit-pipeline run")
@@ -111,6 +116,7 @@ def _explain(
     uscc = enterprise["uscc"]
     catalogue = _catalogue(connection, day, language)
     records = _evidence(connection, uscc, day, set(catalogue))
+    _word_contributions(connection, records, catalogue, language)
     states = {
         _place(row): row
         for row in rows(connection, "select * from grading.record_states where uscc = ?", uscc)
@@ -132,6 +138,27 @@ def _explain(
         "notice": NOTICE,
         "language": language,
         "labels": {name: item["label"] for name, item in catalogue.items()},
+        "result_labels": {
+            row["result_code"]: row["label"]
+            for row in rows(
+                connection,
+                "select result_code, label from policy.inspection_result_codes "
+                "where effective_from <= $1 and effective_to >= $1",
+                day,
+            )
+        },
+        "system_labels": {
+            row["system_id"]: row["label"]
+            for row in rows(
+                connection, "select system_id, max(label) as label from policy.unit_systems group by 1"
+            )
+        },
+        "unit_names": {
+            row["unit_id"]: row["unit_name"]
+            for row in rows(
+                connection, "select unit_id, max(unit_name) as unit_name from policy.units group by 1"
+            )
+        },
         "enterprise": enterprise,
         "platform_grade": None,
         "points": [],
@@ -168,7 +195,12 @@ def _explain(
     result["units"] = _units(connection, uscc, unit_id)
     grades = rows(connection, "select * from grading.enterprise_grades where uscc = ?", uscc)
     if not grades:
-        result["why"] = "not gradable"
+        kinds = rows(
+            connection, "select subject_kind, max(label) as label from policy.subject_kinds group by 1"
+        )
+        result["why"] = status_words(
+            enterprise, {row["subject_kind"]: row["label"] for row in kinds}, language
+        )
         return result
     points, missing, intercept = _points(connection, uscc, catalogue, language)
     for item in points:
@@ -195,10 +227,11 @@ def _explain(
 
 
 def _catalogue(connection: duckdb.DuckDBPyConnection, day: date, language: str) -> dict[str, dict[str, Any]]:
-    label = "label" if language == "zh" else english_label()
+    window = "case when indicator like '%_12m' then ' (12 months)' when indicator like '%_36m' then ' (36 months)' else '' end"
+    label = "label" if language == "zh" else f"({english_label()}) || {window}"
     found = rows(
         connection,
-        f"""select indicator, {label} as label, definition, group_label, unit, direction, window_months, effect_rule, must_report
+        f"""select indicator, {label} as label, label as chinese_label, definition, group_label, unit, direction, window_months, effect_rule, must_report
         from policy.indicators where effective_from <= $1 and effective_to >= $1""",
         day,
     )
@@ -224,7 +257,7 @@ def _points(
     names = [name.removeprefix("p_") for name in score if name.startswith("p_")]
     listed = [
         (
-            name, catalogue[name]["label"], catalogue[name]["unit"], catalogue[name]["window_months"], values.get(name),
+            name, catalogue[name]["chinese_label"], catalogue[name]["unit"], catalogue[name]["window_months"], values.get(name),
             int(score[f"p_{name}"]), int(norm[f"n_{name}"]), norm["peer_level"],
         )
         for name in names
@@ -261,10 +294,11 @@ def _points(
     used = [item for item in found if item["micro_points"] or item["norm_micro"] or item["value"] is not None]
     for item in used:
         item |= {
-            name: catalogue[item["indicator"]][name] for name in ("definition", "group_label", "effect_rule")
+            name: catalogue[item["indicator"]][name]
+            for name in ("label", "definition", "group_label", "effect_rule")
         }
     missing = sorted(
-        (not catalogue[item["indicator"]]["must_report"], item["label"])
+        (not catalogue[item["indicator"]]["must_report"], catalogue[item["indicator"]]["label"])
         for item in found
         if item["value"] is None
     )
@@ -312,6 +346,41 @@ def _evidence(
             for row in sent
         ]
     return found
+
+
+def _word_contributions(
+    connection: duckdb.DuckDBPyConnection,
+    records: dict[str, Rows],
+    catalogue: dict[str, dict[str, Any]],
+    language: str,
+) -> None:
+    """Give every record its contributions with their units, in the wording of the reasons."""
+    asked = sorted(
+        {
+            (catalogue[name]["unit"], catalogue[name]["chinese_label"], value)
+            for found in records.values()
+            for record in found
+            for name, value in record["contributions"].items()
+        }
+    )
+    if not asked:
+        return
+    import pyarrow as pa
+
+    columns = ("unit", "label", "indicator_value")
+    items = pa.table({name: [row[place] for row in asked] for place, name in enumerate(columns)})
+    connection.register("contributed", items)
+    said = {
+        (row["unit"], row["label"], row["indicator_value"]): row["words"]
+        for row in rows(connection, f"select *, {value_words(language)} as words from contributed")
+    }
+    connection.unregister("contributed")
+    for found in records.values():
+        for record in found:
+            record["contribution_words"] = {
+                name: said[catalogue[name]["unit"], catalogue[name]["chinese_label"], value]
+                for name, value in record["contributions"].items()
+            }
 
 
 def _facts(

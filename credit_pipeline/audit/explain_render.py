@@ -9,6 +9,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from credit_pipeline.audit.explain_words import (
+    LINK_WORDS,
+    RISK_WORDS,
+    column_words,
+    fact_words,
+    words_of,
+)
 from credit_pipeline.feeds.catalogue import load_catalogue
 from credit_pipeline.grading.reason_words import CHANGE_WORDS, VETO_WORDS
 
@@ -29,7 +36,7 @@ _RULES = {
     "none": ("不适用", "does not apply"),
     "probability_bounds": ("按严重违法概率所在区间", "by the bounds of the probability"),
     "e_needs_negative_record": ("无在效不良记录，模型不得单独判E级", "without a negative record the model alone gives no E"),
-    "insufficient_data": ("信息不足，按中性等级", "too few kinds of information: neutral grade"),
+    "insufficient_data": ("信息不足，不得优于中性等级", "too few kinds of information: never better than the neutral grade"),
     "new_enterprise": ("新设企业规则", "rule for new enterprises"),
     "veto": ("直接判定", "a veto decides"),
     "floor": ("不得优于限定等级", "a floor bounds the grade"),
@@ -61,6 +68,19 @@ _FACTS = {
     "system_grade": ("体系等级", "grade of the system"),
     "combination": ("结合方式", "combination"),
 }  # fmt: skip
+_VALUES = {"none": ("无", "none"), "neutral": ("中性", "neutral")}
+_COMBINATIONS = {
+    "one_step": ("至多移动一级", "one step at most"),
+    "worse_of": ("取较低者", "the worse counts"),
+    "as_rating": ("下调至体系等级，上调至多一级", "down to the system's grade, one step up at most"),
+    "inform_only": ("仅供参考", "for information only"),
+}
+_COUNTED = {
+    "negative_count": ("计入在效不良记录数", "counts as a negative record in effect"),
+    "negative_count_12m": ("计入近12个月不良记录数（决定能否上调）", "counts as a negative record of the last 12 months (no step up)"),
+    "current_listing_count": ("当前列入", "listed now"),
+    "evidence_count": ("该类信息视为有数据", "makes its kind of information known"),
+}  # fmt: skip
 _REASONS = {
     "repaired": ("已信用修复", "repaired"),
     "withdrawn": ("已撤销，自始无效", "withdrawn, void from the start"),
@@ -74,7 +94,7 @@ _WORDS = {
     "as_of": ("数据截止日", "as of"),
     "probability": ("一年内严重违法概率", "probability of a serious breach within 12 months"),
     "kinds": ("有数据的信息类别", "kinds of information known"),
-    "not_graded": ("未定级：登记状态", "not graded: status"),
+    "not_graded": ("未定级：", "not graded: "),
     "steps": ("定级过程", "How the grade came about"),
     "points": ("各指标得分与同类平均（风险分，越高风险越大）", "Points against the norm of the peers (risk points, higher is riskier)"),
     "indicator": ("指标", "indicator"),
@@ -82,6 +102,14 @@ _WORDS = {
     "own": ("得分", "points"),
     "norm": ("同类平均", "norm"),
     "over": ("高于同类", "over the norm"),
+    "sum": ("各指标得分合计", "sum of the points"),
+    "intercept": ("起点分", "start of the scale (intercept)"),
+    "score": ("总分（据此得出概率）", "score, from which the probability follows"),
+    "no_points": ("不计分", "no points"),
+    "weighed": ("计分的影响期已满，最后一日", "its points ended, the last day was"),
+    "related": ("关联企业", "related enterprise"),
+    "steps_away": ("相隔{}步", "{} step(s) away"),
+    "risks": ("其风险情形", "its risks"),
     "reasons": ("主要影响因素", "Main reasons"),
     "records": ("计入的记录", "Records that count"),
     "no_longer": ("不再计入的记录", "Records that no longer count"),
@@ -92,6 +120,8 @@ _WORDS = {
     "affected": ("受影响的历史定级", "Past grades that lost their ground"),
     "units": ("单位综合等级", "Units' grades"),
     "system_points": ("本单位体系各指标得分（万分之）", "Points of the unit's system (in ten-thousandths)"),
+    "system_point": ("（权重 {}，风险值 {}）", " (weight {}, risk {})"),
+    "total": ("合计", "total"),
     "row": ("第{}行", "row {}"),
     "until": ("影响至", "weighs until"),
     "lasting": ("持续有效，直至移出、修复或撤销", "weighs as long as it lasts"),
@@ -118,11 +148,11 @@ class _Page:
     def __init__(self, found: dict[str, Any], console: Console) -> None:
         self.found = found
         self.console = console
-        self.at = 0 if found["language"] == "zh" else 1
-        self.catalogue = load_catalogue()
+        self.language = found["language"]
+        self.at = 0 if self.language == "zh" else 1
         self.feeds = {
             name: feed.label if self.at == 0 else name.replace("_", " ")
-            for name, feed in self.catalogue.items()
+            for name, feed in load_catalogue().items()
         }
 
     def word(self, name: str, table: dict[str, tuple[str, str]] = _WORDS) -> str:
@@ -150,7 +180,7 @@ class _Page:
                 else f"{word('other_day')}; {word(same)}."
             )
         if found["platform_grade"] is None:
-            self.line(f"{word('not_graded')} {enterprise['status']}")
+            self.line(f"{word('not_graded')}{found['why']}")
         else:
             self.line(
                 f"{word('grade')} {found['grade_label'] if self.at == 0 else found['platform_grade']} · {word('as_of')} {found['as_of_date']} · "
@@ -172,7 +202,9 @@ class _Page:
     def steps(self) -> None:
         self.head("steps")
         for step in self.found["steps"]:
-            unit = f"{step['unit_id']} " if step["unit_id"] else ""
+            unit = ""
+            if step["unit_id"]:
+                unit = f"{step['unit_id']} {self.found['unit_names'].get(step['unit_id'], '')} "
             before = f"{step['grade_before']} → " if step["grade_before"] else ""
             detail = self.detail(step["detail"]) if step["step"] != "veto" else ""
             self.line(
@@ -197,10 +229,24 @@ class _Page:
         told = []
         for fact in filter(None, text.split("; ")):
             name, _, value = fact.partition("=")
+            if name == "score_micro":
+                continue
             if name == "probability":
                 value = f"{float(value):.2%}"
-            if name != "score_micro":
-                told.append(f"{self.word(name, _FACTS)} {value}")
+            elif name == "system":
+                value = (
+                    self.found["system_labels"].get(value, value) if self.at == 0 else value.replace("_", " ")
+                )
+            elif name == "combination":
+                value = self.word(value, _COMBINATIONS)
+            elif value in ("none", "neutral"):
+                value = self.word(value, _VALUES)
+            label = (
+                self.word(name, _FACTS)
+                if name in _FACTS
+                else fact_words("industry_ratings", "scheme", name, self.language)
+            )
+            told.append(f"{label} {value}")
         if not told:
             return ""
         return f"（{'，'.join(told)}）" if self.at == 0 else f" ({', '.join(told)})"
@@ -209,7 +255,11 @@ class _Page:
         raising = [item for item in self.found["points"] if item["points_over"] > 0][:5]
         self.head("reasons")
         for number, item in enumerate(raising, start=1):
-            ends = [record["effect_end"] for record in item["records"] if record["effect_end"]]
+            ends = [
+                record["effect_end"]
+                for record in item["records"]
+                if record["contribution"] and record["effect_end"]
+            ]
             until = self.then(f"{self.word('until')} {last_day(max(ends))}") if ends else ""
             self.line(f"  {number}. {item['sentence']}{until}")
         if not raising:
@@ -224,16 +274,34 @@ class _Page:
                 table.add_row(
                     item["label"],
                     item["value_text"],
-                    *(f"{item[name] / MICRO:+.3f}" for name in ("micro_points", "norm_micro", "points_over")),
+                    *(self.size(item[name]) for name in ("micro_points", "norm_micro", "points_over")),
                 )
+        total = sum(item["micro_points"] for item in self.found["points"])
+        start, score = self.found["intercept_micro"], self.found["score_micro"]
+        table.add_section()
+        for name, micro in (("sum", total), ("intercept", start), ("score", score)):
+            table.add_row(self.word(name), "", self.size(micro), "", "")
         self.console.print(table)
 
-    def column(self, feed: str, name: str) -> str:
-        """What a column of a feed is called."""
-        if self.at == 1 or feed not in self.catalogue:
-            return name
-        labels = {column.name: column.label for column in self.catalogue[feed].stored_columns}
-        return labels.get(name, name)
+    @staticmethod
+    def size(micro: int) -> str:
+        """Points with three decimals; zero and what rounds to it have no minus."""
+        return f"{round(micro / MICRO, 3) + 0.0:+.3f}"
+
+    def relation(self, others: dict[str, Any]) -> str:
+        """How a related enterprise is related and why it is risky."""
+        if not others.get("related_uscc"):
+            return ""
+        links = words_of(others.get("link_kinds"), LINK_WORDS, self.language)
+        risks = words_of(others.get("risks"), RISK_WORDS, self.language) or self.word("none")
+        steps = self.word("steps_away").format(others["hop"])
+        said = (
+            f"{self.word('related')} {others['related_uscc']}",
+            links,
+            steps,
+            f"{self.word('risks')} {risks}",
+        )
+        return self.then(("，" if self.at == 0 else ", ").join(filter(None, said)))
 
     def place(self, record: dict[str, Any]) -> str:
         sheet = f" [{record['source_sheet']}]" if record["source_sheet"] else ""
@@ -244,19 +312,25 @@ class _Page:
         for feed, records in self.found["records"].items():
             self.line(f"  {self.feeds.get(feed, feed)}: {len(records)}", style="bold")
             for record in records[:RECORDS_SHOWN]:
-                enters = ", ".join(
-                    f"{self.found['labels'].get(name, name)} {value}"
-                    for name, value in record["contributions"].items()
+                between, colon = ("，", "") if self.at == 0 else (", ", ":")
+                enters = between.join(
+                    f"{self.found['labels'].get(name, name)}{colon} {value}"
+                    for name, value in record["contribution_words"].items()
+                ) or between.join(
+                    [self.word("no_points"), *(self.word(name, _COUNTED) for name in record["weighs_in"])]
                 )
-                until = (
-                    self.then(f"{self.word('until')} {last_day(record['effect_end'])}")
-                    if record["effect_end"]
-                    else ""
-                )
+                until = ""
+                if record["effect_end"]:
+                    over = record["effect_end"] <= self.found["as_of_date"]
+                    until = self.then(
+                        f"{self.word('weighed' if over else 'until')} {last_day(record['effect_end'])}"
+                    )
                 objection = self.then(self.word("objection")) if record["in_objection"] else ""
-                said = ", ".join(
-                    f"{self.column(feed, name)} {value}" for name, value in record["facts"].items()
-                )
+                said = between.join(
+                    f"{column_words(feed, name, self.language)} "
+                    + fact_words(feed, name, value, self.language, self.found["result_labels"])
+                    for name, value in record["facts"].items()
+                ) + self.relation(record["others"])
                 self.line(
                     f"    {record['event_date']} {record['record_no']} · {self.place(record)} · {enters}{until}{objection}"
                 )
@@ -338,9 +412,15 @@ class _Page:
         self.head("units")
         for unit in self.found["units"]:
             self.line(f"  {unit['unit_id']} {unit['unit_name'] or ''}: {unit['unit_grade']}")
-            for point in unit.get("system_points", ()):
+            points = unit.get("system_points", [])
+            if points:
+                self.line(f"    {self.word('system_points')}")
+            for point in points:
                 label = self.found["labels"].get(point["indicator"], point["indicator"])
-                self.line(f"    {label}: {point['points_bp']} (× {point['weight']}, {point['risk_bp']})")
+                how = self.word("system_point").format(point["weight"], point["risk_bp"])
+                self.line(f"      {label}: {point['points_bp']}{how}")
+            if points:
+                self.line(f"      {self.word('total')}: {sum(point['points_bp'] for point in points)}")
 
 
 def last_day(effect_end: Any) -> Any:
