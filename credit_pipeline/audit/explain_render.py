@@ -22,6 +22,7 @@ from credit_pipeline.audit.explain_words import (
     WORDS,
     column_words,
     fact_words,
+    record_words,
     words_of,
 )
 from credit_pipeline.feeds.catalogue import load_catalogue
@@ -225,7 +226,7 @@ class _Page:
                     for name, value in record["facts"].items()
                 ) + self.relation(record["others"])
                 self.line(
-                    f"    {record['event_date']} {record['record_no']} · {self.place(record)} · {enters}{until}{objection}"
+                    f"    {record['event_date']} {record_words(feed, record['record_no'], self.language)} · {self.place(record)} · {enters}{until}{objection}"
                 )
                 if said:
                     self.line(f"      {said}", style="dim")
@@ -244,7 +245,7 @@ class _Page:
         for record in self.found["no_longer"][:RECORDS_SHOWN]:
             since = f" {self.word('since')} {record['since']}" if record["since"] else ""
             self.line(
-                f"  {self.feeds.get(record['feed'], record['feed'])} {record['record_no']} {record['event_date']}: "
+                f"  {self.feeds.get(record['feed'], record['feed'])} {record_words(record['feed'], record['record_no'], self.language)} {record['event_date']}: "
                 f"{self.word(record['reason'], REASONS)}{since} · {self.place(record)}"
             )
         self.more(len(self.found["no_longer"]))
@@ -260,7 +261,7 @@ class _Page:
             self.head("known_later")
             for record in self.found["known_later"][:RECORDS_SHOWN]:
                 self.line(
-                    f"  {self.feeds.get(record['feed'], record['feed'])} {record['record_no']} {record['event_date']} "
+                    f"  {self.feeds.get(record['feed'], record['feed'])} {record_words(record['feed'], record['record_no'], self.language)} {record['event_date']} "
                     f"{self.word('since')} {record['known_since']} · {self.place(record)}"
                 )
             self.more(len(self.found["known_later"]))
@@ -282,7 +283,7 @@ class _Page:
                 )
                 frame = self.word("frame").format(row["frozen_rounds"]) if row["frozen_rounds"] else ""
                 self.line(
-                    f"  {self.feeds.get(row['feed'], row['feed'])} {row['record_no']}: {self.word(row['what_happened'], REASONS)} "
+                    f"  {self.feeds.get(row['feed'], row['feed'])} {record_words(row['feed'], row['record_no'], self.language)}: {self.word(row['what_happened'], REASONS)} "
                     f"{row['known_on']}; {days}{frame}"
                 )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from credit_pipeline.feeds.catalogue import Column, get_feed
+from credit_pipeline.grading.reason_words import RECORD_CODES, code_words
 
 STEPS = {
     "score": ("得分", "score"),
@@ -173,7 +174,8 @@ def fact_words(feed: str, name: str, value: Any, language: str, labels: dict[str
         codes = str(value).split("|") if column.type == "categories" else [str(value)]
         if not zh:
             return ", ".join(code.replace("_", " ") for code in codes)
-        return "、".join((labels or {}).get(code) or _chinese(column, code) for code in codes)
+        words = code_words(feed, name)
+        return "、".join((labels or {}).get(code) or words.get(code, code) for code in codes)
     return str(value)
 
 
@@ -199,6 +201,9 @@ def _column(feed: str, name: str) -> Column | None:
     return next((column for column in get_feed(feed).stored_columns if column.name == name), None)
 
 
-def _chinese(column: Column, code: str) -> str:
-    words = (column.codes or {}).get(code, [])
-    return next((word for word in words if not word.isascii()), code)
+def record_words(feed: str, record_no: str | None, language: str) -> str:
+    """The number of a record; where it begins with a code, that code as a word: `纳税信用 2025`."""
+    code, between, rest = (record_no or "").partition(" ")
+    if language == "zh" and feed in RECORD_CODES and between:
+        return code_words(feed, RECORD_CODES[feed]).get(code, code) + between + rest
+    return record_no or "–"

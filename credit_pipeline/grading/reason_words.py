@@ -6,7 +6,11 @@ over the norm, negative below it), peer_level. They hold no grade and need no ot
 
 from __future__ import annotations
 
+from credit_pipeline.feeds.catalogue import get_feed
+
 LANGUAGES = ("zh", "en")
+RECORD_CODES = {"industry_ratings": "scheme", "registration_changes": "changed_field"}
+"""Feeds whose record number begins with a code of that column, for example `tax 2025`."""
 
 _PEERS = {
     "zh": {"section_size": "同行业同规模企业", "section": "同行业企业", "all": "全市企业"},
@@ -111,3 +115,12 @@ def sentence(language: str) -> str:
         || case when abs(points_over) < 5000 then '; about the average of ' || {others}
             else '; ' || {size} || ' risk points ' || case when points_over > 0 then 'above' else 'below' end
                 || ' the average of ' || {others} end"""
+
+
+def code_words(feed: str, column: str) -> dict[str, str]:
+    """The codes of a feed's column → the first Chinese word that the feed itself has for each."""
+    [found] = [item for item in get_feed(feed).stored_columns if item.name == column]
+    return {
+        code: next((word for word in words if not word.isascii()), code)
+        for code, words in (found.codes or {}).items()
+    }

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from credit_pipeline.audit.explain_render import render_explanation
-from credit_pipeline.audit.explain_words import RISK_WORDS, fact_words, status_words, words_of
+from credit_pipeline.audit.explain_words import RISK_WORDS, fact_words, record_words, status_words, words_of
 
 PLACE = {"source_file": "f.csv", "source_sheet": None, "source_row": 2}
 
@@ -46,6 +46,14 @@ def test_relations_in_words() -> None:
     """Prevents the flags of a related enterprise from being read as codes."""
     assert words_of("listed revoked ", RISK_WORDS, "zh") == "列入名录名单、吊销"
     assert words_of(None, RISK_WORDS, "en") == ""
+
+
+def test_record_numbers_made_of_codes() -> None:
+    """Prevents `tax 2025` as the number of a rating."""
+    assert record_words("industry_ratings", "tax 2025", "zh") == "纳税信用 2025"
+    assert record_words("registration_changes", "address 1", "zh") == "住所变更 1"
+    assert record_words("penalties", "宛市监处罚 1号", "zh") == "宛市监处罚 1号"
+    assert record_words("industry_ratings", "tax 2025", "en") == "tax 2025"
 
 
 def explained(language: str) -> str:
