@@ -30,7 +30,6 @@ from credit_pipeline.grading.reason_words import CHANGE_WORDS, VETO_WORDS
 
 MICRO = 1_000_000
 RECORDS_SHOWN = 20
-REASONS_SHOWN = 12
 
 
 def render_explanation(found: dict[str, Any], console: Console) -> None:

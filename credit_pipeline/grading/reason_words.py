@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from credit_pipeline.feeds.catalogue import get_feed
 
-LANGUAGES = ("zh", "en")
 RECORD_CODES = {"industry_ratings": "scheme", "registration_changes": "changed_field"}
 """Feeds whose record number begins with a code of that column, for example `tax 2025`."""
 
