@@ -1,39 +1,38 @@
 """Why an enterprise has its grade: steps, points against the norm of its peers, and the records behind them down to file
 and row; what no longer counts and why; what is missing.
 
-Here: what is read, for one enterprise, as one dictionary. Not here: how it is printed (`audit.explain_render`), the words
-of a reason (`grading.reason_words`), where another day is computed (`audit.explain_day`).
+Here: what is read, for one enterprise, as one dictionary. Not here: its records (`audit.explain_records`), how it is
+printed (`audit.explain_render`), the words of a reason (`grading.reason_words`), where another day is computed
+(`audit.explain_day`).
 The answer is confidential; whoever asks holds the lake anyway. The warehouse is opened read-only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
 import duckdb
 
 from credit_pipeline.audit.explain_day import day_warehouse
+from credit_pipeline.audit.explain_records import (
+    PLACE,
+    Rows,
+    evidence_of,
+    no_longer_counted,
+    place_of,
+    rows,
+    word_contributions,
+)
+from credit_pipeline.audit.explain_words import status_words
 from credit_pipeline.errors import BadInput
-from credit_pipeline.feeds.catalogue import get_feed
 from credit_pipeline.grading.reason_words import english_label, sentence, value_words
 from credit_pipeline.settings import Settings
 from credit_pipeline.warehouse import connect, current_as_of_date
 
 NOTICE = "内部资料，仅供参考，不得公开 · Confidential: a reference for allocating supervision, never public"
-_PLACE = ("source_file", "source_sheet", "source_row")
-_EVIDENCE_KEYS = {"as_of_date", "uscc", "record_no", "event_date", *_PLACE, "ingest_date"}
-_COUNTS = {"negative_count", "negative_count_12m", "evidence_count", "current_listing_count"}
 SUGGESTIONS = 5
-Rows = list[dict[str, Any]]
-
-
-def rows(connection: duckdb.DuckDBPyConnection, sql: str, *parameters: Any) -> Rows:
-    """The answer of a query as dictionaries."""
-    answer = connection.execute(sql, list(parameters))
-    names = [column[0] for column in answer.description or []]
-    return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
 
 def explain_enterprise(
@@ -62,6 +61,10 @@ def explain_enterprise(
         BadInput: no enterprise of the register has that code or name; the unit does not supervise it; nothing is graded yet.
     """
     uscc = uscc.strip()
+    if not uscc:
+        raise BadInput(
+            "no enterprise named; remedy: give the 18 characters of its unified social credit code"
+        )
     current = current_as_of_date(settings)
     if current is None:
         raise BadInput("nothing has been graded yet; remedy: credit-pipeline run")
@@ -110,18 +113,19 @@ def _explain(
 ) -> dict[str, Any]:
     uscc = enterprise["uscc"]
     catalogue = _catalogue(connection, day, language)
-    records = _evidence(connection, uscc, day, set(catalogue))
+    records = evidence_of(connection, uscc, day, set(catalogue))
+    word_contributions(connection, records, catalogue, language)
     states = {
-        _place(row): row
+        place_of(row): row
         for row in rows(connection, "select * from grading.record_states where uscc = ?", uscc)
     }
     for feed, found in records.items():
         for record in found:
-            state = states.get((feed, *_place(record)[1:]), {})
+            state = states.get((feed, *place_of(record)[1:]), {})
             record["effect_end"] = state.get("effect_end")
             record["in_objection"] = state.get("state") == "objection"
     counted = {
-        (feed, *_place(record)[1:])
+        (feed, *place_of(record)[1:])
         for feed, found in records.items()
         for record in found
         if record["contributions"] or record["weighs_in"]
@@ -132,6 +136,27 @@ def _explain(
         "notice": NOTICE,
         "language": language,
         "labels": {name: item["label"] for name, item in catalogue.items()},
+        "result_labels": {
+            row["result_code"]: row["label"]
+            for row in rows(
+                connection,
+                "select result_code, label from policy.inspection_result_codes "
+                "where effective_from <= $1 and effective_to >= $1",
+                day,
+            )
+        },
+        "system_labels": {
+            row["system_id"]: row["label"]
+            for row in rows(
+                connection, "select system_id, max(label) as label from policy.unit_systems group by 1"
+            )
+        },
+        "unit_names": {
+            row["unit_id"]: row["unit_name"]
+            for row in rows(
+                connection, "select unit_id, max(unit_name) as unit_name from policy.units group by 1"
+            )
+        },
         "enterprise": enterprise,
         "platform_grade": None,
         "points": [],
@@ -139,10 +164,10 @@ def _explain(
         "vetoes": [],
         "units": [],
         "records": {
-            feed: [row for row in found if (feed, *_place(row)[1:]) in counted]
+            feed: [row for row in found if (feed, *place_of(row)[1:]) in counted]
             for feed, found in records.items()
         },
-        "no_longer": _no_longer(states, counted, day),
+        "no_longer": no_longer_counted(states, counted, day),
         "awaiting": rows(
             connection,
             """select party_name, review_reason, rows_by_feed, waiting_since, why from quality.identity_review
@@ -168,12 +193,17 @@ def _explain(
     result["units"] = _units(connection, uscc, unit_id)
     grades = rows(connection, "select * from grading.enterprise_grades where uscc = ?", uscc)
     if not grades:
-        result["why"] = "not gradable"
+        kinds = rows(
+            connection, "select subject_kind, max(label) as label from policy.subject_kinds group by 1"
+        )
+        result["why"] = status_words(
+            enterprise, {row["subject_kind"]: row["label"] for row in kinds}, language
+        )
         return result
     points, missing, intercept = _points(connection, uscc, catalogue, language)
     for item in points:
         item["records"] = [
-            {"feed": feed, **{name: record[name] for name in ("record_no", "event_date", "effect_end", *_PLACE)},
+            {"feed": feed, **{name: record[name] for name in ("record_no", "event_date", "effect_end", *PLACE)},
              "contribution": record["contributions"][item["indicator"]]}
             for feed, found in records.items()
             for record in found
@@ -195,10 +225,11 @@ def _explain(
 
 
 def _catalogue(connection: duckdb.DuckDBPyConnection, day: date, language: str) -> dict[str, dict[str, Any]]:
-    label = "label" if language == "zh" else english_label()
+    window = "case when indicator like '%_12m' then ' (12 months)' when indicator like '%_36m' then ' (36 months)' else '' end"
+    label = "label" if language == "zh" else f"({english_label()}) || {window}"
     found = rows(
         connection,
-        f"""select indicator, {label} as label, definition, group_label, unit, direction, window_months, effect_rule, must_report
+        f"""select indicator, {label} as label, label as chinese_label, definition, group_label, unit, direction, window_months, effect_rule, must_report
         from policy.indicators where effective_from <= $1 and effective_to >= $1""",
         day,
     )
@@ -224,7 +255,7 @@ def _points(
     names = [name.removeprefix("p_") for name in score if name.startswith("p_")]
     listed = [
         (
-            name, catalogue[name]["label"], catalogue[name]["unit"], catalogue[name]["window_months"], values.get(name),
+            name, catalogue[name]["chinese_label"], catalogue[name]["unit"], catalogue[name]["window_months"], values.get(name),
             int(score[f"p_{name}"]), int(norm[f"n_{name}"]), norm["peer_level"],
         )
         for name in names
@@ -261,111 +292,15 @@ def _points(
     used = [item for item in found if item["micro_points"] or item["norm_micro"] or item["value"] is not None]
     for item in used:
         item |= {
-            name: catalogue[item["indicator"]][name] for name in ("definition", "group_label", "effect_rule")
+            name: catalogue[item["indicator"]][name]
+            for name in ("label", "definition", "group_label", "effect_rule")
         }
     missing = sorted(
-        (not catalogue[item["indicator"]]["must_report"], item["label"])
+        (not catalogue[item["indicator"]]["must_report"], catalogue[item["indicator"]]["label"])
         for item in found
         if item["value"] is None
     )
     return used, [label for _, label in missing], int(score["score_micro"]) - total
-
-
-def _place(row: dict[str, Any]) -> tuple[Any, ...]:
-    return (row.get("feed"), row["source_file"], row["source_sheet"], row["source_row"])
-
-
-def _evidence(
-    connection: duckdb.DuckDBPyConnection, uscc: str, day: date, indicators: set[str]
-) -> dict[str, Rows]:
-    """Per feed the records in effect or observed, each with its contributions and what its row says."""
-    views = connection.execute(
-        "select table_name from information_schema.tables "
-        "where table_schema = 'indicators' and starts_with(table_name, 'evidence_') order by 1"
-    ).fetchall()
-    found: dict[str, Rows] = {}
-    for (view,) in views:
-        feed = view.removeprefix("evidence_")
-        sent = rows(
-            connection,
-            f"select * from indicators.{view} where uscc = ? and as_of_date = ? order by event_date desc, record_no, source_row",
-            uscc,
-            day,
-        )
-        if not sent:
-            continue
-        facts = _facts(connection, feed, uscc)
-        found[feed] = [
-            {
-                **{name: row[name] for name in ("record_no", "event_date", *_PLACE, "ingest_date")},
-                "contributions": {
-                    name: row[name] for name in row if name in indicators and row[name] is not None
-                },
-                "weighs_in": [name for name in _COUNTS if row.get(name)],
-                "facts": facts.get(_place(row)[1:], {}),
-                "others": {
-                    name: value
-                    for name, value in row.items()
-                    if name not in _EVIDENCE_KEYS | _COUNTS | indicators and value is not None
-                },
-            }
-            for row in sent
-        ]
-    return found
-
-
-def _facts(
-    connection: duckdb.DuckDBPyConnection, feed: str, uscc: str
-) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """What the rows of one enterprise say, by their place; no personal column, no free text."""
-    definition = get_feed(feed)
-    shown = [
-        column.name
-        for column in definition.stored_columns
-        if column.classification != "personal"
-        and column.type not in ("text", "name", "uscc")
-        and column.name not in ("quarantine_id", "reported_date")
-    ]
-    names = ", ".join(f's."{name}"' for name in shown)
-    has_rung = connection.execute(
-        "select count(*) from information_schema.columns where table_schema = 'staging' and table_name = ? "
-        "and column_name = 'identity_rung'",
-        [f"stg_{feed}"],
-    ).fetchone()
-    rung = ", s.identity_rung" if has_rung and has_rung[0] else ""
-    found = rows(
-        connection,
-        f"select {names}, s.source_file, s.source_sheet, s.source_row{rung} from staging.stg_{feed} as s where s.uscc = ?",
-        uscc,
-    )
-    return {
-        _place(row)[1:]: {
-            name: value
-            for name, value in row.items()
-            if value is not None and name not in _PLACE and not (name == "identity_rung" and value == "uscc")
-        }
-        for row in found
-    }
-
-
-def _no_longer(states: dict[tuple[Any, ...], dict[str, Any]], counted: Iterable[Any], day: date) -> Rows:
-    """Records of the enterprise that weigh nothing on the day, with the reason."""
-    known = set(counted)
-    found = [
-        {
-            "feed": row["feed"],
-            "record_no": row["record_no"],
-            "event_date": row["event_date"],
-            "reason": row["state"] if row["state"] not in ("in_effect", "objection") else "no_weight",
-            "since": row["state_date"] if row["state"] not in ("in_effect", "objection") else None,
-            **{name: row[name] for name in _PLACE},
-        }
-        for place, row in states.items()
-        if place not in known
-    ]
-    return sorted(
-        found, key=lambda row: (row["feed"], str(row["event_date"]), str(row["record_no"]), row["source_row"])
-    )
 
 
 def _units(connection: duckdb.DuckDBPyConnection, uscc: str, unit_id: str | None) -> Rows:

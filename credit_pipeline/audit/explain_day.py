@@ -41,6 +41,11 @@ def day_warehouse(
     if day == current:
         yield settings.warehouse_path, None
         return
+    from credit_pipeline.transform.champions import champion, promotions
+
+    if champion(settings, day) is None:
+        first = min((item.valid_from for item in promotions(settings)), default=current.isoformat())
+        raise BadInput(f"--as-of {day} lies before the first graded day; remedy: ask for {first} or later")
     folder = settings.lake_dir / "explain"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)

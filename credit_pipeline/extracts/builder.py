@@ -13,7 +13,8 @@ import duckdb
 import pyarrow as pa
 
 from credit_pipeline.extracts.publish import Comments
-from credit_pipeline.grading.reason_words import CHANGE_WORDS, sentence, value_words
+from credit_pipeline.feeds.catalogue import load_catalogue
+from credit_pipeline.grading.reason_words import CHANGE_WORDS, RECORD_CODES, code_words, sentence, value_words
 
 CONTRACT_VERSION = 2
 """Raised when a table or column that units rely on goes or changes its meaning."""
@@ -22,6 +23,9 @@ NOTICE = (
     "内部资料，注意保密。企业信用风险等级是市场监管部门配置监管资源的参考指标，不得向社会公开；"
     "不得单独作为行政处罚、许可限制等决定的依据。本数据仅供接收单位在法定职责范围内使用。"
 )
+
+OTHERS = "非本单位监管的关联方"
+"""Stands for a related enterprise or person that the unit does not supervise: whose facts those are is not its business."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,24 @@ class ExtractTable:
         return Comments(self.label, self.columns)
 
 
+def _words(expression: str, words: dict[str, str]) -> str:
+    cases = " ".join(f"when '{code}' then '{word}'" for code, word in words.items())
+    return f"case {expression} {cases} else {expression} end"
+
+
 def _change_words(reason: str) -> str:
-    cases = " ".join(f"when '{code}' then '{words[0]}'" for code, words in CHANGE_WORDS.items())
-    return f"case {reason} {cases} else {reason} end"
+    return _words(reason, {code: words[0] for code, words in CHANGE_WORDS.items()})
+
+
+def _record_words(feed: str, record_no: str) -> str:
+    """A record's number with its leading code as a word, for example 纳税信用 2025."""
+    code = f"split_part({record_no}, ' ', 1)"
+    coded = " ".join(
+        f"when '{name}' then {_words(code, code_words(name, column))} "
+        f"|| substr({record_no}, position(' ' in {record_no}))"
+        for name, column in RECORD_CODES.items()
+    )
+    return f"case {feed} {coded} else {record_no} end"
 
 
 _PREPARED = (
@@ -87,7 +106,7 @@ _ENTERPRISES = ExtractTable(
         from ({_REASONS_OF_UNIT}) group by uscc
     )
     select
-        e.uscc, e.enterprise_name, e.status, e.region, e.industry_section, e.established_date, e.is_safety_related,
+        e.uscc, e.enterprise_name, {_words("e.status", code_words("registrations", "status"))} as status, e.region, e.industry_section, e.established_date, e.is_safety_related,
         g.platform_grade, ug.unit_grade, c.previous_grade, c.changed_on, c.change_reason,
         (g.as_of_date + to_months(coalesce((
             select max(value) from policy.model_policy
@@ -147,11 +166,15 @@ _GRADE_REASONS = ExtractTable(
 )
 _GRADE_EVIDENCE = ExtractTable(
     "主要影响因素所依据的记录",
-    """
-    select x.uscc, i.label, x.feed, x.record_no, x.event_date, x.effect_end - 1 as effect_until, x.source_file, x.source_sheet,
-        x.source_row, x.ingest_date
+    f"""
+    with own as (select uscc from enterprises.enterprise_units where unit_id = '{{unit}}')
+    select x.uscc, i.label, {_words("x.feed", {name: feed.label for name, feed in load_catalogue().items()})} as feed,
+        case when x.feed = 'related_parties' and o.uscc is null then '{OTHERS}' else {_record_words("x.feed", "x.record_no")} end
+            as record_no,
+        x.event_date, x.effect_end - 1 as effect_until, x.source_file, x.source_sheet, x.source_row, x.ingest_date
     from grading.grade_evidence x
-    semi join (select uscc from enterprises.enterprise_units where unit_id = '{unit}') u using (uscc)
+    semi join own u using (uscc)
+    left join own o on o.uscc = x.record_no
     join extract_indicators i using (indicator)
     order by all
     """,

@@ -6,7 +6,10 @@ over the norm, negative below it), peer_level. They hold no grade and need no ot
 
 from __future__ import annotations
 
-LANGUAGES = ("zh", "en")
+from credit_pipeline.feeds.catalogue import get_feed
+
+RECORD_CODES = {"industry_ratings": "scheme", "registration_changes": "changed_field"}
+"""Feeds whose record number begins with a code of that column, for example `tax 2025`."""
 
 _PEERS = {
     "zh": {"section_size": "同行业同规模企业", "section": "同行业企业", "all": "全市企业"},
@@ -39,9 +42,35 @@ CHANGE_WORDS = {
 }  # fmt: skip
 
 
+_ENGLISH = {
+    "inspection_problem_bp": "share of inspections with problems",
+    "negative_opinion_bp": "intensity of negative opinion",
+    "risky_related_bp": "share of risky related enterprises",
+    "risky_shareholder_bp": "share of risky shareholders and holdings",
+    "risky_person_bp": "share of risky enterprises of the same persons",
+    "risky_guarantor_bp": "share of risky guarantors",
+    "risky_address_bp": "share of risky enterprises at the same address or telephone",
+    "related_penalized_bp": "share of related enterprises with a serious penalty",
+    "related_listed_bp": "share of related enterprises on a list",
+    "related_defaulter_bp": "share of related enterprises that are judgment defaulters",
+    "related_revoked_bp": "share of related enterprises revoked",
+    "debt_above_norm_bp": "debt ratio above the sector's norm",
+    "debt_below_norm_bp": "debt ratio below the sector's norm",
+    "insured_share_bp": "share of staff insured",
+    "tax_to_revenue_bp": "tax as a share of revenue",
+    "representative_enterprise_count": "other enterprises of the legal representative",
+    "same_address_count": "other enterprises at the same address",
+}
+"""Indicators whose name alone does not say what is counted."""
+
+
 def english_label(indicator: str = "indicator") -> str:
     """SQL of an indicator's name as English words."""
-    return f"replace(regexp_replace({indicator}, '_(fen|bp|12m|36m)$', ''), '_', ' ')"
+    cases = " ".join(
+        f"when '{name}' then '{words.replace(chr(39), chr(39) * 2)}'" for name, words in _ENGLISH.items()
+    )
+    plain = f"replace(regexp_replace({indicator}, '_(fen|bp|12m|36m)$', ''), '_', ' ')"
+    return f"case {indicator} {cases} else {plain} end"
 
 
 def value_words(language: str, value: str = "indicator_value") -> str:
@@ -56,12 +85,14 @@ def value_words(language: str, value: str = "indicator_value") -> str:
             when unit = 'fen' then format('{{:,.2f}}万元', {money})
             when unit = 'basis points' then format('{{:.2f}}%', {share})
             when unit = 'months' then {value} || '个月' when unit = 'points' then {value} || '分'
+            when unit = 'level' and label like '%档数' then {value} || '档'
             when unit = 'level' then '第' || {value} || '档' {counted} else {value} || '项' end"""
     return f"""case when {value} is null then 'no data'
         when unit = 'fen' then format('CNY {{:,.2f}}', {value} / 1e2)
         when unit = 'basis points' then format('{{:.2f}}%', {share})
         when unit in ('months', 'points', 'level') then
-            case when unit = 'level' then 'level ' || {value} else {value} || ' ' || unit end
+            case when unit = 'level' and label not like '%档数' then 'level ' || {value}
+                when unit = 'level' then {value} || ' levels' else {value} || ' ' || unit end
         else cast({value} as varchar) end"""
 
 
@@ -78,8 +109,17 @@ def sentence(language: str) -> str:
             || label || case when indicator_value is null then '无数据' else '为' || ({value}) end
             || case when abs(points_over) < 5000 then '，与' || {others} || '平均相当'
                 else '，风险分比' || {others} || '平均' || case when points_over > 0 then '高' else '低' end || {size} || '分' end"""
-    return f"""{english_label()} || ': ' || ({value})
+    return f"""({english_label()}) || ': ' || ({value})
         || case when window_months is not null then ' within ' || window_months || ' months' else '' end
         || case when abs(points_over) < 5000 then '; about the average of ' || {others}
             else '; ' || {size} || ' risk points ' || case when points_over > 0 then 'above' else 'below' end
                 || ' the average of ' || {others} end"""
+
+
+def code_words(feed: str, column: str) -> dict[str, str]:
+    """The codes of a feed's column → the first Chinese word that the feed itself has for each."""
+    [found] = [item for item in get_feed(feed).stored_columns if item.name == column]
+    return {
+        code: next((word for word in words if not word.isascii()), code)
+        for code, words in (found.codes or {}).items()
+    }

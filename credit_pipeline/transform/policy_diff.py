@@ -156,10 +156,10 @@ def compare_policies(settings: Settings, proposed: Path, as_of_date: date | None
     if not changed:
         return diff
     with lake_lock(settings), _workshop(settings) as folder:
-        # Views hold the name of their database, which is that of the file: a copy must be called the same.
-        before, after = (folder / side / settings.warehouse_path.name for side in ("present", "proposed"))
-        for path in (before, after):
-            path.parent.mkdir(mode=0o700)
+        # Views name their database, which DuckDB calls after the file: a copy under another name has broken views.
+        before, after = (folder / name / settings.warehouse_path.name for name in ("present", "proposed"))
+        for warehouse in (before, after):
+            warehouse.parent.mkdir(mode=0o700)
         shadow = _lake_without_draws(settings, folder)
         if day == current and _is_graded_by(settings, policy_version(settings.policy_dir)):
             log.info("policy: the current warehouse is the present; quotas are computed as if drawn anew")

@@ -45,6 +45,10 @@ def start_system(present: Path, out: Path, owner: str, start: date, template: st
             f"the system {system_id!r} exists already; remedy: edit its rows, or start on another day"
         )
     of_unit = owner in units
+    of_line = [
+        row["unit_name"] for row in units.values() if row["line"] == owner and row["unit_level"] == "city"
+    ]
+    answering = of_line[0] if len(of_line) == 1 else owner
     taken = {
         int(row["priority"])
         for row in tables["unit_systems"].rows
@@ -68,10 +72,10 @@ def start_system(present: Path, out: Path, owner: str, start: date, template: st
                     "unit_id": owner if of_unit else "",
                     "label": f"{units[owner]['unit_name']}分类指标体系"
                     if of_unit
-                    else f"{owner}条线分类指标体系",
+                    else f"{answering}条线分类指标体系",
                     "template": template,
                     "priority": str(priority),
-                    "owner": units[owner]["unit_name"] if of_unit else owner,
+                    "owner": units[owner]["unit_name"] if of_unit else answering,
                     "review_date": (start + timedelta(days=REVIEW_DAYS)).isoformat(),
                     "basis": f"started from {template}",
                 }

@@ -69,6 +69,12 @@ def test_values_carry_their_unit(unit: str, value: int, chinese: str, english: s
     assert said(value_words("en"), unit=unit, value=value) == english
 
 
+def test_a_number_of_levels_is_not_a_level() -> None:
+    """Prevents 「第0档」 for an evaluation that did not drop."""
+    assert said(value_words("zh"), unit="level", label="公共信用综合评价下降档数", value=0) == "0档"
+    assert said(value_words("en"), unit="level", label="公共信用综合评价下降档数", value=0) == "0 levels"
+
+
 def test_every_veto_of_the_policy_has_words() -> None:
     """Prevents a veto that people see as a code."""
     with (POLICY_DIR / "vetoes.csv").open(encoding="utf-8") as file:

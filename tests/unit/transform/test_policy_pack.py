@@ -129,6 +129,13 @@ def test_a_system_starts_from_a_template(owner: str, tmp_path: Path) -> None:
     assert len([item for item in changes if item.table == "unit_system_bounds"]) == 5
 
 
+def test_a_lines_system_is_named_after_the_office_that_answers_for_it(tmp_path: Path) -> None:
+    """Prevents a system whose label and owner are an internal name, which people then read in explanations."""
+    start_system(POLICY_DIR, tmp_path / "new", "environment", date(2027, 1, 1), "template_general")
+    row = (tmp_path / "new" / "unit_systems.csv").read_text(encoding="utf-8").splitlines()[-1].split(",")
+    assert row[3] == "南阳市生态环境局条线分类指标体系" and row[12] == "南阳市生态环境局"
+
+
 @pytest.mark.parametrize(
     ("owner", "start", "template", "words"),
     [
