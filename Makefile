@@ -38,7 +38,7 @@ ui: manifest  ## Dagster UI on http://127.0.0.1:3000
 	@$(BIN)/credit-pipeline ui --landing $(LANDING) --lake $(LAKE)
 
 test: manifest  ## all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: manifest  ## formatting, lint, types
 	@$(BIN)/ruff format --check .
