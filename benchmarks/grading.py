@@ -22,13 +22,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from credit_pipeline.feeds.catalogue import Feed, load_catalogue
 from credit_pipeline.feeds.ingest import ingest_feed
-from credit_pipeline.grading.training import train
+from credit_pipeline.grading.registry import store_model
+from credit_pipeline.grading.training import expert_card
 from credit_pipeline.settings import DBT_PROJECT_DIR, Settings
-from credit_pipeline.transform.champions import model_dir
 from credit_pipeline.transform.dbt import dbt_args, dbt_environment, dbt_executable, dbt_vars
 from credit_pipeline.transform.sources import ensure_sources
 from credit_pipeline.warehouse import connect, load_httpfs
@@ -175,10 +173,8 @@ def _prepared(folder: Path, enterprises: int, base_enterprises: int) -> tuple[Se
 
 
 def _variables(settings: Settings, day: date) -> dict[str, Any]:
-    """Of a build that the experts' scorecard grades, as nobody is labelled."""
-    nobody = pl.DataFrame({"label": []}, schema={"label": pl.Int64})
-    promotion = train(settings, day, nobody).promotion
-    return dbt_vars(settings, day, model_dir(settings, promotion.digest))
+    """Of a build that the experts' scorecard grades."""
+    return dbt_vars(settings, day, store_model(settings, expert_card(settings, day)))
 
 
 def compare(enterprises: int, base_enterprises: int, details: bool, kept: Path | None) -> None:

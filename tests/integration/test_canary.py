@@ -259,14 +259,15 @@ def _databases(place: Place) -> Iterator[tuple[str, str]]:
     for file, key in opened:
         with duckdb.connect(":memory:") as connection:
             option = f", encryption_key '{key}'" if key else ""
-            connection.execute(f"attach '{file}' as d (read_only{option})")
+            # The warehouse's views name their database: under another alias they read nothing.
+            connection.execute(f"attach '{file}' as warehouse (read_only{option})")
             columns = connection.execute(
-                "select schema_name, table_name, column_name from duckdb_columns() where database_name = 'd' and not internal "
+                "select schema_name, table_name, column_name from duckdb_columns() where database_name = 'warehouse' and not internal "
                 "and (data_type like 'VARCHAR%' or data_type like 'STRUCT%' or data_type like 'JSON%' or data_type in ('BIGINT', 'HUGEINT', 'DOUBLE'))"
             ).fetchall()
             for schema, table, column in columns:
                 values = connection.execute(
-                    f'select distinct "{column}"::varchar from d."{schema}"."{table}" where length("{column}"::varchar) >= 8'
+                    f'select distinct "{column}"::varchar from warehouse."{schema}"."{table}" where length("{column}"::varchar) >= 8'
                 ).fetchall()
                 yield (
                     f"{Path(file).name}:{schema}.{table}.{column}",
