@@ -221,8 +221,8 @@ def _columns(names: Sequence[str]) -> str:
     return ", ".join([about, *(f"i.{name}" for name in names)])
 
 
-def _labelled_rows(connection: object, names: Sequence[str], days: Sequence[date]) -> pl.DataFrame:
-    return connection.execute(  # type: ignore[attr-defined, no-any-return]
+def _labelled_rows(connection: duckdb.DuckDBPyConnection, names: Sequence[str], days: Sequence[date]) -> pl.DataFrame:
+    return connection.execute(
         "select l.as_of_date, l.uscc, cast(l.label as bigint) as label, cast(l.weight as double) as weight, "
         f"l.observed_by, l.observed_unit, {_columns(names)} {_FROM_INDICATORS}"
         "join indicators.training_labels l on l.as_of_date = i.as_of_date and l.uscc = i.uscc "
@@ -231,9 +231,9 @@ def _labelled_rows(connection: object, names: Sequence[str], days: Sequence[date
     ).pl()
 
 
-def _population_rows(connection: object, names: Sequence[str], days: Sequence[date]) -> pl.DataFrame:
+def _population_rows(connection: duckdb.DuckDBPyConnection, names: Sequence[str], days: Sequence[date]) -> pl.DataFrame:
     """The populations of some days; of a large one those with the smallest MD5, the same enterprises on each day."""
-    return connection.execute(  # type: ignore[attr-defined, no-any-return]
+    return connection.execute(
         f"select i.as_of_date, {_columns(names)} {_FROM_INDICATORS}"
         "where list_contains($days, i.as_of_date) "
         "qualify row_number() over (partition by i.as_of_date order by md5(i.uscc), i.uscc) <= $rows "

@@ -125,37 +125,14 @@ def by_feed(indicators: Iterable[Indicator]) -> dict[str, list[Indicator]]:
 
 
 def indicators_macro(indicators: Sequence[Indicator]) -> str:
-    """The macro file: names in order, those compared with peers, those of which no record means 0, and all by feed."""
-    zeros = {
-        feed: [i.name for i in of if i.missing_rule == "zero"] for feed, of in by_feed(indicators).items()
-    }
-    lists = {
-        "indicator_names": (
-            "The indicators in the order of their columns.",
-            [i.name for i in indicators],
-        ),
-        "peer_indicators": (
-            "Those whose size means something only beside one's peers; the others count the same in every industry.",
-            [i.name for i in indicators if i.standardization == "peers"],
-        ),
-        "zero_indicators": (
-            "By feed those of which no record means 0 once the feed has delivered anything.",
-            {feed: names for feed, names in zeros.items() if names},
-        ),
-        "feed_indicators": (
-            "By feed those whose records stand in its evidence view.",
-            {feed: [i.name for i in of] for feed, of in by_feed(indicators).items()},
-        ),
-    }
-    head = (
+    """The macro file: of every indicator in order its name, feed, standardization and missing rule."""
+    rows = [[i.name, i.feed, i.standardization, i.missing_rule] for i in indicators]
+    return (
         "{# Written from seeds/policy/indicators.csv by `python -m credit_pipeline.transform.indicator_catalogue`; edit the\n"
-        "   catalogue, not this file. #}\n"
+        "   catalogue, not this file. Of every indicator, in the order of their columns: name, feed, standardization, missing\n"
+        "   rule; the lists of them are in indicator_lists.sql. #}\n"
+        f"{{% macro indicator_facts() %}} {{{{ return({json.dumps(rows)}) }}}} {{% endmacro %}}\n"
     )
-    macros = (
-        f"{{# {comment} #}}\n{{% macro {name}() %}} {{{{ return({json.dumps(value)}) }}}} {{% endmacro %}}\n"
-        for name, (comment, value) in lists.items()
-    )
-    return head + "\n".join(macros)
 
 
 DOCS_HEAD = """# Indicators

@@ -11,7 +11,9 @@ from functools import cache
 from itertools import pairwise
 
 from credit_pipeline.feeds.catalogue import feed_names
-from credit_pipeline.settings import DBT_PROJECT_DIR, POLICY_DIR
+from credit_pipeline.settings import DBT_PROJECT_DIR
+from credit_pipeline.transform.indicator_catalogue import POLICY_DIR, load_indicators
+from credit_pipeline.transform.indicator_catalogue import load_indicators
 from credit_pipeline.transform.policy_check import GRADES, PackCheck, number, rises, whole
 from credit_pipeline.transform.policy_pack import Row, read_table, table_specs
 from credit_pipeline.transform.policy_unit_rules import unit_systems, units
@@ -39,10 +41,8 @@ def veto_facts() -> frozenset[str]:
 
 @cache
 def computed_indicators() -> frozenset[str]:
-    """The indicators that the models compute."""
-    sql = (DBT_PROJECT_DIR / "macros" / "indicators.sql").read_text(encoding="utf-8")
-    body = sql.split("macro indicator_names()", 1)[1].split("endmacro", 1)[0]
-    return frozenset(re.findall(r"[\"'](\w+)[\"']", body))
+    """The indicators that the models compute: those of the catalogue that the models were written from."""
+    return frozenset(indicator.name for indicator in load_indicators())
 
 
 def grades(pack: PackCheck) -> None:

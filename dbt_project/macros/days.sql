@@ -10,9 +10,20 @@
 {% macro as_of() -%} cast('{{ as_of_text() }}' as date) {%- endmacro %}
 
 {# One row per day for which indicators are computed: the as-of day, and the days of as_of_dates (training). #}
-{% macro snapshots() -%}
-    {%- set days = (var("as_of_dates", []) | map("string") | list + [as_of_text()]) | unique | sort -%}
-    {%- for day in days %}
+{% macro snapshots() -%} {{- day_rows(past_days() + [as_of_text()]) -}} {%- endmacro %}
+
+{# The days of as_of_dates (training) without the as-of day, as texts in order. #}
+{% macro past_days() -%}
+    {{
+        return(
+            var("as_of_dates", []) | map("string") | reject("equalto", as_of_text()) | unique | sort | list
+        )
+    }}
+{%- endmacro %}
+
+{# One row per day, column as_of_date. #}
+{% macro day_rows(days) -%}
+    {%- for day in days | sort %}
         select cast('{{ day }}' as date) as as_of_date
         {% if not loop.last %}
             union all
@@ -30,6 +41,17 @@
     {{ record }}.known_from <= {{ day }}
     and ({{ record }}.known_to is null or {{ record }}.known_to > {{ day }})
     and ({{ record }}.void_from is null or {{ record }}.void_from > {{ day }})
+{%- endmacro %}
+
+{# The last day of something that was given: as stated, never when open-ended, else the policy's period after it. #}
+{% macro last_valid_day(record, given, months) -%}
+    case
+        when {{ record }}.valid_to is not null
+        then {{ record }}.valid_to
+        when coalesce({{ record }}.valid_to_is_open_ended, false)
+        then cast('9999-12-31' as date)
+        else {{ add_months(given, months) }}
+    end
 {%- endmacro %}
 
 {# The effect periods in force on each snapshot: one row per snapshot, columns <name>_months and <name>_weight.

@@ -1,27 +1,3 @@
-{# Indicators of related parties, in the order of their columns. #}
-{% macro related_contribution_names() -%}
-    {{
-        return(
-            [
-                "corporate_shareholder_count",
-                "invested_enterprise_count",
-                "branch_count",
-                "risky_related_bp",
-                "risky_shareholder_bp",
-                "risky_person_bp",
-                "risky_guarantor_bp",
-                "risky_address_bp",
-                "related_penalized_bp",
-                "related_listed_bp",
-                "related_defaulter_bp",
-                "related_revoked_bp",
-                "same_address_count",
-                "representative_enterprise_count",
-            ]
-        )
-    }}
-{%- endmacro %}
-
 {# What each related enterprise and each cluster contributes; shares are means of 0 and 10000. #}
 {% macro related_contributions() -%}
     {%- set risky = "k.uscc is not null" -%}
@@ -71,7 +47,9 @@
         c.link,
         c.cluster_kind as link_kinds,
         '' as risks,
-        {% for name in related_contribution_names()[:12] %} cast(null as bigint) as {{ name }}, {% endfor %}
+        {% for name in feed_indicators()["related_parties"][:12] %}
+            cast(null as bigint) as {{ name }},
+        {% endfor %}
         cast(
             case when c.cluster_kind = 'same_address' then c.enterprise_count - 1 end as bigint
         ) as same_address_count,

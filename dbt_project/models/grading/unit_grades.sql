@@ -33,14 +33,7 @@ with
         where
             {{ counts_on("r", as_of()) }}
             and greatest(r.rated_date, r.valid_from) <= {{ as_of() }}
-            and case
-                when r.valid_to is not null
-                then r.valid_to
-                when coalesce(r.valid_to_is_open_ended, false)
-                then cast('9999-12-31' as date)
-                else {{ add_months("r.rated_date", "p.effect_months") }}
-            end
-            >= {{ as_of() }}
+            and {{ last_valid_day("r", "r.rated_date", "p.effect_months") }} >= {{ as_of() }}
     ),
     ratings as (
         select v.uscc, v.scheme, v.rating, m.mapped_grade, m.rating is not null as is_mapped

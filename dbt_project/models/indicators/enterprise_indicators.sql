@@ -15,10 +15,7 @@
     "judgment_defaulters": "judgment_defaulters",
     "evaluations": none,
 } -%}
-{%- set zeros = {} -%}
-{%- for feed, names in zero_indicators().items() -%}
-    {%- for name in names -%} {%- do zeros.update({name: feed}) -%} {%- endfor -%}
-{%- endfor -%}
+{%- set zeros = zero_indicators() -%}
 {%- set negative = [
     "penalties",
     "inspection_results",

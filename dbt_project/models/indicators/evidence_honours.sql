@@ -7,13 +7,7 @@ with
             {{ evidence_columns("h", "h.document_no", "h.awarded_date", "s.as_of_date") }},
             h.honour_level,
             e.weight,
-            case
-                when h.valid_to is not null
-                then h.valid_to
-                when coalesce(h.valid_to_is_open_ended, false)
-                then cast('9999-12-31' as date)
-                else {{ add_months("h.awarded_date", "e.effect_months") }}
-            end as last_day
+            {{ last_valid_day("h", "h.awarded_date", "e.effect_months") }} as last_day
         from {{ ref("stg_honours") }} as h
         join snapshots as s on {{ counts_on("h", "s.as_of_date") }} and h.awarded_date <= s.as_of_date
         join

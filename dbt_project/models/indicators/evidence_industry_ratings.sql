@@ -26,14 +26,7 @@ with
             periods as p
             on {{ counts_on("r", "p.as_of_date") }}
             and greatest(r.rated_date, r.valid_from) <= p.as_of_date
-            and case
-                when r.valid_to is not null
-                then r.valid_to
-                when coalesce(r.valid_to_is_open_ended, false)
-                then cast('9999-12-31' as date)
-                else {{ add_months("r.rated_date", "p.industry_months") }}
-            end
-            >= p.as_of_date
+            and {{ last_valid_day("r", "r.rated_date", "p.industry_months") }} >= p.as_of_date
         left join
             {{ ref("rating_maps") }} as m
             on m.scheme = r.scheme

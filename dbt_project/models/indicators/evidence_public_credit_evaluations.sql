@@ -13,14 +13,7 @@ with
             periods as p
             on {{ counts_on("e", "p.as_of_date") }}
             and e.evaluated_date <= p.as_of_date
-            and case
-                when e.valid_to is not null
-                then e.valid_to
-                when coalesce(e.valid_to_is_open_ended, false)
-                then cast('9999-12-31' as date)
-                else {{ add_months("e.evaluated_date", "p.public_credit_months") }}
-            end
-            >= p.as_of_date
+            and {{ last_valid_day("e", "e.evaluated_date", "p.public_credit_months") }} >= p.as_of_date
         left join
             {{ ref("rating_maps") }} as m
             on m.scheme = 'public_credit'

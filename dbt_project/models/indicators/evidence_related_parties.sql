@@ -39,7 +39,7 @@ select
     l.source_sheet,
     l.source_row,
     l.ingest_date,
-    {{ related_contribution_names() | join(", ") }},
+    {{ feed_indicators()["related_parties"] | join(", ") }},
     c.related_uscc,
     c.hop,
     c.link_kinds,

@@ -2,7 +2,9 @@
 select
     as_of_date,
     uscc,
-    {% for name in related_contribution_names() if name.endswith("_bp") %} {{ share(name) }}, {% endfor %}
+    {% for name in feed_indicators()["related_parties"] if name.endswith("_bp") %}
+        {{ share(name) }},
+    {% endfor %}
     {{ total("corporate_shareholder_count") }},
     {{ total("invested_enterprise_count") }},
     {{ total("branch_count") }},

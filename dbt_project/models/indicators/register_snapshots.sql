@@ -2,7 +2,7 @@
    directory (enterprises); on a past day the versions known then, with the staff known then, so that whoever entered the
    register later does not count earlier. Withdrawn and absent entries are left out. #}
 {{ config(materialized="view") }}
-{%- set days = var("as_of_dates", []) | map("string") | reject("equalto", as_of_text()) | unique | sort -%}
+{%- set days = past_days() -%}
 select
     {{ as_of() }} as as_of_date,
     uscc,
@@ -57,31 +57,13 @@ where status not in ('withdrawn', 'absent')
                 v.source_row,
                 v.ingest_date
             from {{ ref("stg_registrations") }} as v
-            join
-                (
-                    {% for day in days %}
-                        select cast('{{ day }}' as date) as as_of_date
-                        {% if not loop.last %}
-                            union all
-                        {% endif %}
-                    {% endfor %}
-                ) as d
-                on {{ counts_on("v", "d.as_of_date") }}
+            join ({{ day_rows(days) }}) as d on {{ counts_on("v", "d.as_of_date") }}
             left join {{ in_force("currencies") }} as c on c.currency = v.currency
             left join
                 (
                     select q.as_of_date, p.uscc, max_by(p.employee_count, p.report_year) as employee_count
                     from {{ ref("stg_operations") }} as p
-                    join
-                        (
-                            {% for day in days %}
-                                select cast('{{ day }}' as date) as as_of_date
-                                {% if not loop.last %}
-                                    union all
-                                {% endif %}
-                            {% endfor %}
-                        ) as q
-                        on {{ counts_on("p", "q.as_of_date") }}
+                    join ({{ day_rows(days) }}) as q on {{ counts_on("p", "q.as_of_date") }}
                     where p.employee_count is not null
                     group by q.as_of_date, p.uscc
                 ) as o
