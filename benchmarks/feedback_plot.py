@@ -5,6 +5,7 @@ Run: python -m benchmarks.feedback_plot (writes docs/img/feedback.svg and prints
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,10 @@ from credit_pipeline.grading.svg import AMBER, BLUE, GREEN, GREY, RED, Plot
 
 WORLDS, ENTERPRISES, YEARS = 12, 12_000, 5
 OFFICES = {
-    "weights and floor 2 %": (BLUE, {"floor": 0.02, "weighted": True}),
-    "weights, no floor": (GREEN, {"floor": 0.0, "weighted": True}),
-    "floor, no weights": (AMBER, {"floor": 0.02, "weighted": False}),
-    "worst first, no weights": (RED, {"floor": 0.0, "weighted": False, "greedy": True}),
+    "weights and floor 2 %": (BLUE, partial(simulate, floor=0.02, weighted=True)),
+    "weights, no floor": (GREEN, partial(simulate, floor=0.0, weighted=True)),
+    "floor, no weights": (AMBER, partial(simulate, floor=0.02, weighted=False)),
+    "worst first, no weights": (RED, partial(simulate, floor=0.0, weighted=False, greedy=True)),
 }
 
 
@@ -33,8 +34,8 @@ def main() -> None:
         "| office | truth in the interval | truth of A in its interval | estimate / truth | model's promise / truth | AUC |"
     )
     print("|---|--:|--:|--:|--:|--:|")
-    for number, (name, (colour, options)) in enumerate(OFFICES.items()):
-        years = [year for world in worlds for year in simulate(world, **options)]  # type: ignore[arg-type]
+    for number, (name, (colour, draws)) in enumerate(OFFICES.items()):
+        years = [year for world in worlds for year in draws(world)]
         for k in range(1, YEARS + 1):
             some = [year for year in years if year.year == k]
             place = k + (number - 1.5) * 0.12

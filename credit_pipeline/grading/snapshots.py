@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -18,6 +19,9 @@ from credit_pipeline.settings import Settings
 from credit_pipeline.transform.dbt import dbt_args, dbt_vars, run_dbt
 from credit_pipeline.transform.policy import policy_parameter, policy_table
 from credit_pipeline.warehouse import connect
+
+if TYPE_CHECKING:
+    import duckdb
 
 log = logging.getLogger(__name__)
 
@@ -221,7 +225,9 @@ def _columns(names: Sequence[str]) -> str:
     return ", ".join([about, *(f"i.{name}" for name in names)])
 
 
-def _labelled_rows(connection: duckdb.DuckDBPyConnection, names: Sequence[str], days: Sequence[date]) -> pl.DataFrame:
+def _labelled_rows(
+    connection: duckdb.DuckDBPyConnection, names: Sequence[str], days: Sequence[date]
+) -> pl.DataFrame:
     return connection.execute(
         "select l.as_of_date, l.uscc, cast(l.label as bigint) as label, cast(l.weight as double) as weight, "
         f"l.observed_by, l.observed_unit, {_columns(names)} {_FROM_INDICATORS}"
@@ -231,7 +237,9 @@ def _labelled_rows(connection: duckdb.DuckDBPyConnection, names: Sequence[str], 
     ).pl()
 
 
-def _population_rows(connection: duckdb.DuckDBPyConnection, names: Sequence[str], days: Sequence[date]) -> pl.DataFrame:
+def _population_rows(
+    connection: duckdb.DuckDBPyConnection, names: Sequence[str], days: Sequence[date]
+) -> pl.DataFrame:
     """The populations of some days; of a large one those with the smallest MD5, the same enterprises on each day."""
     return connection.execute(
         f"select i.as_of_date, {_columns(names)} {_FROM_INDICATORS}"

@@ -11,8 +11,7 @@ from functools import cache
 from itertools import pairwise
 
 from credit_pipeline.feeds.catalogue import feed_names
-from credit_pipeline.settings import DBT_PROJECT_DIR
-from credit_pipeline.transform.indicator_catalogue import POLICY_DIR, load_indicators
+from credit_pipeline.settings import DBT_PROJECT_DIR, POLICY_DIR
 from credit_pipeline.transform.indicator_catalogue import load_indicators
 from credit_pipeline.transform.policy_check import GRADES, PackCheck, number, rises, whole
 from credit_pipeline.transform.policy_pack import Row, read_table, table_specs

@@ -280,8 +280,7 @@ def load_sources(settings: Settings) -> dict[str, list[DatabaseSource | HttpSour
     if not path.exists():
         return {}
     try:
-        # The loader is a safe one: it builds plain values only.
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader: plain values only
     except UnicodeDecodeError:
         raise BadInput(f"{path} is not UTF-8; remedy: save it as UTF-8") from None
     except yaml.YAMLError as error:

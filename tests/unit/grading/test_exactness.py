@@ -131,6 +131,7 @@ def test_a_category_held_as_double_is_the_same_category(market: Market) -> None:
 
 def dbt_macros() -> Any:
     """The macros that write the points of one feature, as dbt would compile them."""
+    # The templates are our own SQL, as dbt compiles them: escaped as HTML, `<` would read `&lt;`.
     environment = jinja2.Environment(extensions=["jinja2.ext.do"], autoescape=False)  # noqa: S701
     environment.globals["sql_text"] = lambda text: "'" + str(text).replace("'", "''") + "'"
     environment.globals["modules"] = SimpleNamespace(re=__import__("re"))
@@ -139,11 +140,12 @@ def dbt_macros() -> Any:
 
 def dbt_features(card: Scorecard) -> dict[str, dict[str, Any]]:
     """What the macro `scorecard` reads from the points table on file, text for text."""
-    points = points_for_sql(card)  # noqa: F841 - DuckDB reads it by its name
-    rows = duckdb.sql(
-        "select feature, kind, coalesce(cast(upper as varchar(40)), '') as upper, category, micro_points from points "
-        "order by feature, case kind when 'num' then 1 else 2 end, upper is null, points.upper, category"
-    ).fetchall()
+    with duckdb.connect() as connection:
+        connection.register("points", points_for_sql(card))
+        rows = connection.execute(
+            "select feature, kind, coalesce(cast(upper as varchar(40)), '') as upper, category, micro_points from points "
+            "order by feature, case kind when 'num' then 1 else 2 end, upper is null, points.upper, category"
+        ).fetchall()
     features: dict[str, dict[str, Any]] = {}
     for name, kind, upper, category, micro in rows:
         feature = features.setdefault(name, {"name": name, "bins": [], "categories": [], "missing": 0})
