@@ -12,9 +12,11 @@ What could not be inspected (deregistered, moved out) is out of the domain: it w
 a stratum was topped up until q living ones stood among m drawn, N_live = N(q-1)/(m-1) and each of them weighs N_live/q.
 
 Variance: by strata with finite-population correction, of the linearised ratio. A stratum with one observation has no
-variance of its own: its squared distance from the domain's rate stands for it, which errs on the large side. The interval
+variance of its own: its squared distance from the rate stands for it, which errs on the large side. The interval of a grade
 is Wilson's at the effective sample size, widened by Student's t for few degrees of freedom; Wald's would end at 0 +- 0
-where no breach was found. A domain that was inspected completely has no width.
+where no breach was found, and many thousands of good grades with forty visits are just that. Intervals of the grades are
+put together by their distances (MOVER: Zou and Donner, Statistics in Medicine 27, 2008): measured by simulation, one
+variance over all grades held the truth in 65 to 90 of 100 draws. A domain that was inspected completely has no width.
 """
 
 from __future__ import annotations
@@ -54,6 +56,8 @@ class Sample:
     """Observations with weights, ready for any domain."""
 
     stratum: Ints
+    group: Ints
+    """The grade."""
     weight: Floats
     sampled_share: Floats
     """Of each stratum: how much of it was observed (f of the finite-population correction)."""
@@ -76,12 +80,13 @@ class Rate:
     high: float | None = None
 
 
-def weigh(results: Results, sizes: Ints, parent: Ints) -> Sample:
+def weigh(results: Results, sizes: Ints, parent: Ints, group: Ints) -> Sample:
     """Weights of the results.
 
     Args:
         sizes: objects of each cell that could have been drawn.
         parent: of each cell, the number of its unit and grade; cells without results are merged within it.
+        group: of each cell, the number of its grade.
 
     Raises:
         BadInput: a cell has more results than objects, or a probability is not in (0, 1].
@@ -114,7 +119,7 @@ def weigh(results: Results, sizes: Ints, parent: Ints) -> Sample:
     weight = raw / total[kept_stratum] * living_size[kept_stratum]
     share = np.minimum(1.0, observed / np.maximum(living_size, 1e-12))
     return Sample(
-        kept_stratum, weight, share, results.is_live[keep], results.is_breach[keep], keep, int(sizes[covered_cells].sum())
+        kept_stratum, group[results.cell[keep]], weight, share, results.is_live[keep], results.is_breach[keep], keep, int(sizes[covered_cells].sum())
     )  # fmt: skip
 
 
@@ -145,14 +150,33 @@ def variance(sample: Sample, inside: Flags, found: float, total: float) -> float
 
 
 def _interval(sample: Sample, inside: Flags, found: float, total: float) -> tuple[float, float]:
+    reach = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+    within = down = up = 0.0
+    for group in np.unique(sample.group[inside]):
+        members = inside & (sample.group == group)
+        part = float(sample.weight[members].sum())
+        own = float(sample.weight[members & sample.is_breach].sum()) / part
+        spread = variance(sample, members, own, part)
+        low, high = _of_group(sample, members, own, part, spread)
+        share = part / total
+        within += share**2 * spread
+        down += share**2 * (own - low) ** 2
+        up += share**2 * (high - own) ** 2
+    # How the domain divides among the grades is estimated too.
+    between = reach**2 * max(0.0, variance(sample, inside, found, total) - within)
+    return max(0.0, found - (down + between) ** 0.5), min(1.0, found + (up + between) ** 0.5)
+
+
+def _of_group(
+    sample: Sample, members: Flags, found: float, total: float, spread: float
+) -> tuple[float, float]:
+    """The interval of one grade's rate in the domain."""
     from scipy.stats import t as student
 
-    normal = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
-    open_strata = sample.sampled_share[sample.stratum] < 1 - 1e-12
-    uncertain = inside & open_strata
+    is_open = sample.sampled_share[sample.stratum] < 1 - 1e-12
+    uncertain = members & is_open
     if not uncertain.any():
         return found, found
-    spread = variance(sample, inside, found, total)
     if spread > 0:
         touched = np.unique(sample.stratum[uncertain])
         counts = np.bincount(sample.stratum, minlength=len(sample.sampled_share))[touched]
@@ -164,7 +188,7 @@ def _interval(sample: Sample, inside: Flags, found: float, total: float) -> tupl
     part = float(weights.sum()) / total
     size = float(weights.sum() ** 2 / (weights**2).sum())
     size /= max(1 - size / float(weights.sum()), 1e-12)
-    low, high = _wilson(found, size, normal)
+    low, high = _wilson(found, size, NormalDist().inv_cdf(0.5 + CONFIDENCE / 2))
     return found - part * (found - low), found + part * (high - found)
 
 

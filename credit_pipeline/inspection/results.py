@@ -1,7 +1,7 @@
-"""What became of the drawn visits and the leads: progress, and the clock of publication and rectification.
+"""What became of the drawn visits and the leads: which result belongs to which, and how each stands.
 
-Here: the tables `inspection.inspection_progress` and `inspection.publication_clock`, made by SQL over a built warehouse
-after the draw (dbt's one build ends before it). Not here: rates (`inspection.rates`), pictures, alerts (`audit.alerts`).
+Here: the table `inspection.inspection_progress`, made by SQL over a built warehouse after the draw (dbt's one build ends
+before it). Not here: the clock (`inspection.publication`), rates (`inspection.rates`), alerts (`audit.alerts`).
 
 A visit is (plan, round, unit, enterprise): all items of an enterprise that a unit drew in a round. Its task number is
 `<plan_id>-<round>-<unit_id>`; a unit returns results under that number. A result finds its visit by the first of:
@@ -20,10 +20,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from credit_pipeline.errors import CreditPipelineError
 from credit_pipeline.inspection.round_store import RoundStore
 
-PUBLICATION_PARAMETER = "publication_working_days"
 STATES = ("open", "overdue", "done", "cannot_inspect", "topped_up", "closed")
 """`closed`: a lead that ended without a check on site."""
 
@@ -171,7 +169,7 @@ with of_visits as (
 of_leads as (
     select m.lead_id, {_SUMMED} from lead_results m join counted_results r using (result_no) group by m.lead_id
 ),
-both as (
+rows_of_day as (
     select
         'random' as kind, v.task_no, v.plan_id, v.round, cast(null as varchar) as lead_id, v.unit_id, v.uscc, v.item_codes,
         v.is_top_up, v.is_replaced, v.inspectors, v.frozen_date as since_date, v.window_end as due_date,
@@ -205,58 +203,8 @@ select
     check_date, coalesce(result_codes, '') as result_codes, {_OUTCOME} as outcome, coalesce(matched_by, '') as matched_by, finding,
     case when check_date is null and closed_date is null and not is_replaced then cast(due_date - $day as integer) end as days_left,
     rectify_due_date, rectified_date, published_date
-from both
+from rows_of_day
 order by kind, plan_id nulls first, round nulls first, unit_id, uscc, task_no
-"""
-
-_CLOCK = """
-create or replace table inspection.publication_clock as
-with inspections as (
-    select
-        r.unit_id, r.task_no, r.uscc, min(r.origin) as kind, max(r.check_date) as check_date,
-        max(v.plan_id) as plan_id, max(v.round) as round, max(l.lead_id) as lead_id,
-        case when count(r.published_date) = count(*) then max(r.published_date) end as published_date,
-        -- What is late first: of several items the earliest day that still waits.
-        coalesce(min(r.rectify_due_date) filter (r.rectified_date is null), max(r.rectify_due_date)) as rectify_due_date,
-        case when count(r.rectified_date) >= count(r.rectify_due_date) then max(r.rectified_date) end as rectified_date,
-        bool_or(r.rectify_due_date < r.rectified_date) as is_rectified_late
-    from counted_results r
-    left join visit_results v using (result_no)
-    left join lead_results l using (result_no)
-    where r.check_date >= make_date(year($day) - 1, 1, 1)
-    group by r.unit_id, r.task_no, r.uscc
-),
-clocked as (
-    select
-        i.*, d.day as publication_due_date, b.is_covered and d.is_covered as is_calendar_covered,
-        d.working_day_number - t.working_day_number as working_days_left
-    from inspections i
-    join quality.working_days b on b.day = i.check_date
-    join quality.working_days d on d.working_day_number = b.working_day_number + $allowed and d.is_working_day
-    join quality.working_days t on t.day = $day
-)
-select
-    $day as as_of_date, unit_id, task_no, uscc, kind, plan_id, cast(round as integer) as round, lead_id, check_date,
-    publication_due_date, published_date,
-    case when published_date is null then cast(working_days_left as integer) end as publication_days_left,
-    case
-        when published_date > publication_due_date then 'published_late'
-        when published_date is not null then 'published'
-        when publication_due_date < $day then 'overdue'
-        else 'due'
-    end as publication_state,
-    coalesce(is_calendar_covered, false) as is_calendar_covered,
-    rectify_due_date, rectified_date,
-    case when rectify_due_date is not null and rectified_date is null then cast(rectify_due_date - $day as integer) end
-        as rectification_days_left,
-    case
-        when rectify_due_date is null then ''
-        when rectified_date is not null then case when is_rectified_late then 'done_late' else 'done' end
-        when rectify_due_date < $day then 'overdue'
-        else 'due'
-    end as rectification_state
-from clocked
-order by unit_id, task_no, uscc
 """
 
 _UNMATCHED = """
@@ -297,29 +245,6 @@ COMMENTS = {
             "published_date": "公示日期（全部事项公示后）",
         },
     ),
-    "inspection.publication_clock": (
-        "检查结果公示与改正时限",
-        {
-            "as_of_date": "数据截止日",
-            "unit_id": "单位编码",
-            "task_no": "任务编号",
-            "uscc": "统一社会信用代码",
-            "kind": "检查来源",
-            "plan_id": "抽查计划编号",
-            "round": "轮次",
-            "lead_id": "线索编号",
-            "check_date": "检查日期",
-            "publication_due_date": "应公示日（检查后的工作日期限）",
-            "published_date": "公示日期",
-            "publication_days_left": "距应公示日的工作日数（负数为已逾期）",
-            "publication_state": "公示状态：published 按期公示，published_late 逾期公示，due 待公示，overdue 逾期未公示",
-            "is_calendar_covered": "节假日表是否覆盖该期间（否则按周一至周五计）",
-            "rectify_due_date": "责令改正期限",
-            "rectified_date": "改正完成日期",
-            "rectification_days_left": "距改正期限的天数（负数为已逾期）",
-            "rectification_state": "改正状态：空为无须改正，due 待改正，overdue 逾期未改正，done 按期改正，done_late 逾期改正",
-        },
-    ),
 }
 
 
@@ -334,19 +259,6 @@ class Progress:
     """Unit → visits whose results contradict themselves or the draw."""
     unmatched: Mapping[str, int] = field(default_factory=dict)
     """Unit → results under a plan of ours for an enterprise that nobody drew."""
-    rows: int = 0
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Counts of the day; unit ids and numbers only."""
-
-    unpublished: Mapping[str, int] = field(default_factory=dict)
-    """Unit → inspections whose result should have been published."""
-    unrectified: Mapping[str, int] = field(default_factory=dict)
-    """Unit → inspections whose rectification is overdue."""
-    uncovered: int = 0
-    """Inspections whose period lies in years without holiday table."""
     rows: int = 0
 
 
@@ -383,11 +295,12 @@ def windows_of_rounds(store: RoundStore, as_of_date: date) -> list[tuple[str, in
         (
             record.plan_id,
             int(record.round),
-            _as_date(rule_value(record.rule, "window_start")),
-            _as_date(rule_value(record.rule, "window_end")),
+            _as_date(rule_value(rule, "window_start")),
+            _as_date(rule_value(rule, "window_end")),
         )
         for record in store.records()
         if record.frozen_date <= as_of_date
+        for rule in [store.statement(record.plan_id, record.round, "rule")]
     ]
 
 
@@ -401,57 +314,40 @@ def comment_tables(
             connection.execute(f"comment on column {table}.{column} is '{text}'")
 
 
-def make_progress(connection: duckdb.DuckDBPyConnection, as_of_date: date) -> Progress:
-    """`inspection.inspection_progress` of the warehouse for the day; `load_windows` has been called."""
-    day = {"day": as_of_date}
+def match_results(connection: duckdb.DuckDBPyConnection, as_of_date: date) -> None:
+    """Temporary tables of the connection: which result known on the day belongs to which visit or lead."""
     for sql in (_RESULTS, _VISITS):
-        connection.execute(sql, day)
+        connection.execute(sql, {"day": as_of_date})
     connection.execute(_MATCHES)
     connection.execute(_LEAD_MATCHES)
-    connection.execute(_PROGRESS, day)
-    comment_tables(
-        connection, {key: COMMENTS[key] for key in COMMENTS if key == "inspection.inspection_progress"}
-    )
+
+
+def make_progress(connection: duckdb.DuckDBPyConnection, as_of_date: date) -> Progress:
+    """`inspection.inspection_progress` of the warehouse for the day; `load_windows` has been called."""
+    match_results(connection, as_of_date)
+    connection.execute(_PROGRESS, {"day": as_of_date})
+    comment_tables(connection, COMMENTS)
     table = "inspection.inspection_progress"
     return Progress(
         states=_counts(connection, f"select state, count(*) from {table} group by state order by state"),
-        overdue=_by_unit(connection, table, "state = 'overdue'"),
-        findings=_by_unit(connection, table, "finding <> ''"),
+        overdue=count_by_unit(connection, table, "state = 'overdue'"),
+        findings=count_by_unit(connection, table, "finding <> ''"),
         unmatched=_counts(connection, _UNMATCHED),
-        rows=_rows(connection, table),
+        rows=count_rows(connection, table),
     )
 
 
-def make_clock(connection: duckdb.DuckDBPyConnection, as_of_date: date) -> Clock:
-    """`inspection.publication_clock`; after `make_progress` on the same connection.
-
-    Raises:
-        CreditPipelineError: policy does not say how many working days a unit has.
-    """
-    found = connection.execute(
+def policy_value(connection: duckdb.DuckDBPyConnection, parameter: str, as_of_date: date) -> int | None:
+    """A whole number of `inspection_policy` in force on the day; None when it has none."""
+    row = connection.execute(
         "select max(cast(value as integer)) from policy.inspection_policy "
         "where parameter = $name and effective_from <= $day and effective_to >= $day",
-        {"name": PUBLICATION_PARAMETER, "day": as_of_date},
+        {"name": parameter, "day": as_of_date},
     ).fetchone()
-    if found is None or found[0] is None:
-        raise CreditPipelineError(
-            f"inspection_policy.csv has no {PUBLICATION_PARAMETER} in force on {as_of_date}; remedy: add the row (20)"
-        )
-    connection.execute(_CLOCK, {"day": as_of_date, "allowed": int(found[0])})
-    comment_tables(
-        connection, {key: COMMENTS[key] for key in COMMENTS if key == "inspection.publication_clock"}
-    )
-    table = "inspection.publication_clock"
-    uncovered = connection.execute(f"select count(*) from {table} where not is_calendar_covered").fetchone()
-    return Clock(
-        unpublished=_by_unit(connection, table, "publication_state = 'overdue'"),
-        unrectified=_by_unit(connection, table, "rectification_state = 'overdue'"),
-        uncovered=int(uncovered[0]) if uncovered else 0,
-        rows=_rows(connection, table),
-    )
+    return None if row is None or row[0] is None else int(row[0])
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+def count_rows(connection: duckdb.DuckDBPyConnection, table: str) -> int:
     row = connection.execute(f"select count(*) from {table}").fetchone()
     return int(row[0]) if row else 0
 
@@ -460,7 +356,7 @@ def _counts(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, int]:
     return {str(name): int(count) for name, count in connection.execute(sql).fetchall()}
 
 
-def _by_unit(connection: duckdb.DuckDBPyConnection, table: str, condition: str) -> dict[str, int]:
+def count_by_unit(connection: duckdb.DuckDBPyConnection, table: str, condition: str) -> dict[str, int]:
     return _counts(
         connection,
         f"select unit_id, count(*) from {table} where {condition} group by unit_id order by unit_id",
