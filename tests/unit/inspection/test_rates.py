@@ -170,6 +170,9 @@ def test_a_second_round_gives_the_drawn_their_second_chance_too() -> None:
             draw(connection, "U1", uscc, round=number, frozen=frozen)
             codes = "corrected" if uscc in ("C000", "C008", "C009", "C010") else "no_problem"
             result(connection, f"{PLAN}-{number}-U1", uscc, codes, checked=date(2026, 5, 20))
+    connection.execute(
+        "insert into policy.inspection_policy values ('estimate_years', '1', date '2015-01-01', date '9999-12-31')"
+    )
     rows = estimated(connection, rounds)
     assert one(rows, "all", "all")["rate"] == pytest.approx(4 / 16)
     found = connection.execute("select distinct round(pi, 9) from year_objects").fetchall()
@@ -179,7 +182,7 @@ def test_a_second_round_gives_the_drawn_their_second_chance_too() -> None:
 
 def test_the_truth_of_a_city_lies_in_its_interval() -> None:
     """Prevents tables that lose cells, weights or domains between frame and rate: two items, four units, five grades,
-    forty draws of the same city; the interval of the whole city holds the truth in nearly all."""
+    fifteen draws of the same city; the interval of the whole city holds the truth in nearly all."""
     random = np.random.default_rng(3)
     names = np.array([f"X{k:05}" for k in range(3000)])
     unit = random.integers(0, 4, 3000)
@@ -189,7 +192,7 @@ def test_the_truth_of_a_city_lies_in_its_interval() -> None:
     may = (grade != "A") | safety
     ratio = {"A": 0.03, "B": 0.05, "C": 0.2, "D": 0.5, "E": 1.0}
     held, lifts = 0, []
-    for _ in range(40):
+    for _ in range(15):
         connection, rounds = warehouse(), Rounds()
         ticket = random.random(3000)
         rows, cells, drawn = [], {}, {}
@@ -230,7 +233,7 @@ def test_the_truth_of_a_city_lies_in_its_interval() -> None:
         held += total["low"] <= breach[may].mean() <= total["high"]
         lifts.append(make_hits(connection, rounds, DAY)[0]["lift"])  # type: ignore[arg-type]
         assert total["population"] == may.sum()
-    assert held >= 36
+    assert held >= 13
     drawn_rate = sum(ratio[g] * breach[grade == g].sum() for g in "BCDE") / sum(
         ratio[g] * (grade == g).sum() for g in "BCDE"
     )
