@@ -119,7 +119,10 @@ class Party:
         verify_commitment(rule, root, commitment)
         self._refuse_early(freeze, entropy)
         number = self.reveal(freeze["plan_id"], freeze["round"], root)
-        if protocol.commitment(freeze["plan_id"], freeze["round"], self.name, number) != commitment["commitment"]:
+        if (
+            protocol.commitment(freeze["plan_id"], freeze["round"], self.name, number)
+            != commitment["commitment"]
+        ):
             raise IntegrityError(
                 f"the commitment of {self.name} was not made with the key here; reveal with the same key file"
             )
@@ -196,7 +199,9 @@ def party_of(rule: Mapping[str, Any], party: str) -> Mapping[str, Any]:
             found: Mapping[str, Any] = one
             return found
     names = ", ".join(one["party"] for one in rule["parties"])
-    raise BadInput(f"{party} is no party of plan {rule['plan_id']}, round {rule['round']}; its parties: {names}")
+    raise BadInput(
+        f"{party} is no party of plan {rule['plan_id']}, round {rule['round']}; its parties: {names}"
+    )
 
 
 def verify_commitment(
@@ -240,7 +245,9 @@ def verify_commitment(
     )
     has_others = len(rule["parties"]) > 1
     if has_others != bool(statement["escrow_sha256"]):
-        raise BadInput(f"{where} has {'no' if has_others else 'an'} escrow; a round of several parties needs one each")
+        raise BadInput(
+            f"{where} has {'no' if has_others else 'an'} escrow; a round of several parties needs one each"
+        )
     if escrow is not None or (with_escrow and has_others):
         if escrow is None or sha256_hex(escrow) != statement["escrow_sha256"]:
             raise IntegrityError(
@@ -276,7 +283,9 @@ def _bech32(prefix: str, data: bytes) -> str:
     return (
         prefix
         + "1"
-        + "".join(_BECH32[one] for one in [*values, *(checksum >> 5 * place & 31 for place in range(5, -1, -1))])
+        + "".join(
+            _BECH32[one] for one in [*values, *(checksum >> 5 * place & 31 for place in range(5, -1, -1))]
+        )
     )
 
 
