@@ -248,11 +248,11 @@ def verify_commitment(
         raise BadInput(
             f"{where} has {'no' if has_others else 'an'} escrow; a round of several parties needs one each"
         )
-    if escrow is not None or (with_escrow and has_others):
-        if escrow is None or sha256_hex(escrow) != statement["escrow_sha256"]:
-            raise IntegrityError(
-                f"the escrow of {name} is missing or not the one it signed for; import both its files together"
-            )
+    must_compare = escrow is not None or (with_escrow and has_others)
+    if must_compare and (escrow is None or sha256_hex(escrow) != statement["escrow_sha256"]):
+        raise IntegrityError(
+            f"the escrow of {name} is missing or not the one it signed for; import both its files together"
+        )
 
 
 def verify_reveal(reveal: Mapping[str, Any], commitment: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
@@ -26,7 +26,7 @@ from credit_pipeline.audit.log import canonical_json, fsync_directory, sha256_he
 from credit_pipeline.errors import BadInput, IntegrityError
 from credit_pipeline.inspection import protocol
 from credit_pipeline.inspection.protocol import Round
-from credit_pipeline.inspection.round_record import RoundRecord
+from credit_pipeline.inspection.round_record import RoundRecord, State
 
 _TEXT, _COUNT = pa.string(), pa.int64()
 _ROSTER = {
@@ -96,6 +96,10 @@ class RoundFiles:
             raise IntegrityError(f"{path}: it is the record of {record.named()}: it was moved; put it back")
         return record
 
+    def state(self, plan_id: str, round_: Round) -> State | None:
+        """The state after the last finished step, or None for a round not begun."""
+        return self.record(plan_id, round_).state if self.exists(plan_id, round_) else None
+
     def records(self) -> list[RoundRecord]:
         """All rounds, by plan and round (numbers in their order)."""
         paths = self.root.glob("*/*/round.json")
@@ -113,6 +117,10 @@ class RoundFiles:
         """`rule`, `freeze`, `entropy`, `commitment-<party>`, `topup-001`, ... likewise."""
         content: dict[str, Any] = json.loads(self.file(self.record(plan_id, round_), f"{name}.json"))
         return content
+
+    def rule(self, plan_id: str, round_: Round) -> dict[str, Any]:
+        """The plan's rule as it was frozen; nothing of a round is read from the policy tables after that."""
+        return self.statement(plan_id, round_, "rule")
 
     def file(self, record: RoundRecord, name: str) -> bytes:
         """The bytes of a file of the round. Raises `IntegrityError` naming it when it is not the recorded one."""
@@ -165,6 +173,28 @@ class RoundFiles:
             place.replace(directory)
             fsync_directory(directory.parent)
         return record
+
+    def refuse_other(
+        self, record: RoundRecord, new: RoundRecord, keys: Sequence[str], tables: Mapping[str, pa.Table]
+    ) -> RoundRecord:
+        """`record` if the step made again says the same; tables by content, as bytes change with the Parquet
+        library.
+        """
+        different = [key for key in keys if getattr(record, key) != getattr(new, key)]
+        for name, table in tables.items():
+            stored = pq.read_table(BytesIO(self.file(record, f"{name}.parquet")))
+            different += [] if stored.equals(table) else [name]
+        if different:
+            raise IntegrityError(
+                f"{record.named()} is {record.state}: {', '.join(different)} cannot change any more. A round is drawn "
+                "once; abort it with approval, or begin the next one"
+            )
+        return record
+
+
+def refuse_aborted(record: RoundRecord) -> None:
+    if record.state is State.ABORTED:
+        raise IntegrityError(f"{record.named()} was aborted (see its abort.json): begin a new round")
 
 
 def statement_bytes(statement: Mapping[str, Any]) -> bytes:
