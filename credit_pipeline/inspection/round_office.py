@@ -28,8 +28,9 @@ from credit_pipeline.inspection.parties import Party, verify_reveal
 from credit_pipeline.inspection.round_guard import STAGE, newest_checkpoint, round_events, verified_record
 from credit_pipeline.inspection.round_record import RoundRecord, State
 from credit_pipeline.inspection.round_store import RoundStore
-from credit_pipeline.inspection.round_waves import choose_teams_of_wave, lawful_inspectors
+from credit_pipeline.inspection.round_tables import live_tables
 from credit_pipeline.inspection.round_visits import team_of
+from credit_pipeline.inspection.round_waves import choose_teams_of_wave, lawful_inspectors
 from credit_pipeline.inspection.rule import OFFICE, read_rule
 from credit_pipeline.inspection.statements import (
     entropy_statement,
@@ -112,10 +113,7 @@ class RoundOffice:
         self, connection: duckdb.DuckDBPyConnection, plan_id: str, round_: int, day: date
     ) -> RoundRecord | None:
         """Freezes a round in force from the warehouse; None while its frame has no rows."""
-        named = {"plan": plan_id, "round": round_}
-        tables = {}
-        for name, sql in _FROZEN_SQL.items():
-            tables[name] = connection.execute(sql, named).to_arrow_table()
+        tables = live_tables(connection, plan_id, round_)
         if tables["frame"].num_rows == 0:
             return None
         rule = read_rule(connection, plan_id, round_, day, self.party().public())
@@ -378,49 +376,3 @@ _NEXT = {
 
 def _next_step(record: RoundRecord) -> str:
     return _NEXT[record.state]
-
-
-_FROZEN_SQL = {
-    "frame": """
-        select * exclude (plan_id, round, frozen_date) from inspection.inspection_frame
-        where plan_id = $plan and round = $round
-    """,
-    "quotas": """
-        select * exclude (plan_id, round, frozen_date) from inspection.inspection_quotas
-        where plan_id = $plan and round = $round
-    """,
-    "roster": """
-        select unit_id, inspector_id, is_leader, region_prefix, skills, excluded_reason
-        from inspection.inspection_roster where plan_id = $plan and round = $round
-    """,
-    "recusals": """
-        select inspector_id, uscc, string_agg(distinct reason, '+' order by reason) as reason
-        from inspection.inspection_recusals where plan_id = $plan and round = $round
-        group by inspector_id, uscc
-    """,
-}
-
-
-def roster_of_day(
-    connection: duckdb.DuckDBPyConnection, plan_id: str, round_: protocol.Round
-) -> tuple[pa.Table, pa.Table]:
-    """(roster, recusals) of a round as the warehouse knows them now, for a later wave."""
-    named = {"plan": plan_id, "round": round_}
-    roster, recusals = (
-        connection.execute(_FROZEN_SQL[name], named).to_arrow_table() for name in ("roster", "recusals")
-    )
-    return roster, recusals
-
-
-def announcements(connection: duckdb.DuckDBPyConnection, today: date) -> list[Announcement]:
-    """Every lottery issue the feed public_entropy knows on the day."""
-    rows = connection.execute(
-        """
-        select source, issue, announced_date, numbers from staging.stg_public_entropy
-        where announced_date <= $day and known_from <= $day and (known_to is null or known_to > $day)
-            and (void_from is null or void_from > $day)
-        order by source, announced_date, issue
-        """,
-        {"day": today},
-    ).fetchall()
-    return [Announcement(*row) for row in rows]

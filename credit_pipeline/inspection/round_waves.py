@@ -9,7 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from credit_pipeline.inspection.assignment import Assignment, assign
+from credit_pipeline.inspection.assignment import Assignment, assign, standing_assignments
 from credit_pipeline.inspection.round_record import RoundRecord
 from credit_pipeline.inspection.round_store import RoundStore
 
@@ -27,9 +27,7 @@ VISITS = pa.schema(
 def visits_of_wave(store: RoundStore, record: RoundRecord) -> pa.Table:
     """The visits without inspectors: where the enterprise is, and every skill that its drawn items ask for."""
     plan_id, round_ = record.plan_id, record.round
-    skill_of = {
-        item["item_code"]: item["required_skill"] for item in store.rule(plan_id, round_)["items"]
-    }
+    skill_of = {item["item_code"]: item["required_skill"] for item in store.rule(plan_id, round_)["items"]}
     drawn = store.drawn(plan_id, round_).table
     skills: dict[tuple[str, str], set[str]] = {}
     for unit, uscc, item in zip(
@@ -60,7 +58,9 @@ def _regions(frame: pa.Table, usccs: set[str]) -> dict[tuple[str, str], str]:
 def choose_teams_of_wave(
     store: RoundStore, record: RoundRecord, seed: str, wave: int, roster: tuple[pa.Table, pa.Table]
 ) -> Assignment:
-    """The teams of a wave, given what earlier waves assigned."""
+    """The teams of a wave. What earlier waves assigned counts as it was made: top-ups and late recusals since then
+    change nothing, so that the result does not depend on their order.
+    """
     return assign(
         visits_of_wave(store, record),
         roster[0],
@@ -68,7 +68,7 @@ def choose_teams_of_wave(
         seed,
         inspectors_per_visit=store.rule(record.plan_id, record.round)["inspectors_per_visit"],
         wave=wave,
-        already=store.assignments(record.plan_id, record.round),
+        already=standing_assignments(store.waves(record.plan_id, record.round)),
     )
 
 
@@ -80,9 +80,7 @@ def lawful_inspectors(store: RoundStore, record: RoundRecord, unit_id: str, uscc
     assigned = store.assignments(plan_id, round_)
     if assigned is None:
         return {}
-    rows = assigned.filter(
-        pc.and_(pc.equal(assigned["unit_id"], unit_id), pc.equal(assigned["uscc"], uscc))
-    )
+    rows = assigned.filter(pc.and_(pc.equal(assigned["unit_id"], unit_id), pc.equal(assigned["uscc"], uscc)))
     wave, draw_unit = rows["wave"][0].as_py(), rows["draw_unit_id"][0].as_py()
     suffix = f"-{wave:03}" if f"roster-{wave:03}.parquet" in record.files else ""
     roster = store.table(plan_id, round_, f"roster{suffix}")
@@ -99,7 +97,9 @@ def lawful_inspectors(store: RoundStore, record: RoundRecord, unit_id: str, uscc
         for skill in item["required_skill"].split("+")
         if skill
     }
-    own = roster.filter(pc.and_(pc.equal(roster["unit_id"], unit_id), pc.equal(roster["excluded_reason"], "")))
+    own = roster.filter(
+        pc.and_(pc.equal(roster["unit_id"], unit_id), pc.equal(roster["excluded_reason"], ""))
+    )
     return {
         row["inspector_id"]: row["is_leader"]
         for row in own.to_pylist()
