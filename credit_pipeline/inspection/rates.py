@@ -24,7 +24,7 @@ from credit_pipeline.errors import BadInput
 from credit_pipeline.inspection import estimation
 from credit_pipeline.inspection.rate_words import COMMENTS
 from credit_pipeline.inspection.results import comment_tables, policy_value
-from credit_pipeline.inspection.round_store import RoundStore
+from credit_pipeline.inspection.round_store import RoundStore, State
 
 Objects = npt.NDArray[np.object_]
 GRADES = ("A", "B", "C", "D", "E")
@@ -200,6 +200,7 @@ def _load_objects(
             if record.plan_id.startswith(f"P{year}")
             and record.frozen_date <= as_of_date
             and "draw.parquet" in record.files
+            and record.state is not State.ABORTED
         ),
         key=lambda record: (record.frozen_date, record.plan_id, int(record.round)),
     )

@@ -4,18 +4,16 @@ Here: the table `inspection.inspection_progress`, made by SQL over a built wareh
 before it). Not here: the clock (`inspection.publication`), rates (`inspection.rates`), alerts (`audit.alerts`).
 
 A visit is (plan, round, unit, enterprise): all items of an enterprise that a unit drew in a round. Its task number is
-`<plan_id>-<round>-<unit_id>`; a unit returns results under that number. A result finds its visit by the first of:
+`<plan_id>-<round>-<unit_id>`; a unit returns results under that number, those of a second visit under it with `-2`. A result finds its visit by the first of:
 task number; plan number and unit; unit and the round's window when the result is of a random inspection. A lead's
 result finds it by the lead's id as task number, else as the unit's next case check of the enterprise.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -31,6 +29,7 @@ _WINDOWS = pa.schema(
         "round": pa.int32(),
         "window_start": pa.date32(),
         "window_end": pa.date32(),
+        "cooperating_units": pa.string(),
     }
 )
 
@@ -93,6 +92,10 @@ replaced as (
     select distinct plan_id, round, unit_id, replaces as uscc from inspection.inspection_draws
     where is_top_up and coalesce(replaces, '') <> ''
 ),
+owed as (
+    select plan_id, round, unit_id, uscc, max(visits_planned) as visits_planned from inspection.inspection_tasks
+    group by plan_id, round, unit_id, uscc
+),
 teams as (
     select plan_id, round, draw_unit_id as unit_id, uscc, count(distinct inspector_id) as inspectors
     from inspection.inspector_assignments
@@ -101,8 +104,10 @@ teams as (
 select
     d.plan_id || '-' || d.round || '-' || d.unit_id as task_no, d.*, p.uscc is not null as is_replaced,
     coalesce(t.inspectors, 0) as inspectors, w.window_start,
-    coalesce(w.window_end, make_date(year(d.frozen_date), 12, 31)) as window_end
+    coalesce(w.window_end, make_date(year(d.frozen_date), 12, 31)) as window_end,
+    '|' || d.unit_id || '|' || coalesce(w.cooperating_units, '') || '|' as taking_part, coalesce(o.visits_planned, 1) as visits_planned
 from drawn d
+left join owed o using (plan_id, round, unit_id, uscc)
 left join replaced p using (plan_id, round, unit_id, uscc)
 left join teams t using (plan_id, round, unit_id, uscc)
 left join round_windows w using (plan_id, round)
@@ -114,14 +119,20 @@ with candidates as (
     select r.result_no, v.plan_id, v.round, v.unit_id, v.uscc, v.frozen_date, 1 as place, 'task_no' as matched_by
     from counted_results r join visits v on v.task_no = r.task_no and v.uscc = r.uscc
     union all
+    select r.result_no, v.plan_id, v.round, v.unit_id, v.uscc, v.frozen_date, 1, 'task_no'
+    from counted_results r
+    join visits v on v.task_no = regexp_replace(r.task_no, '-[0-9]{1,2}$', '') and v.task_no <> r.task_no and v.uscc = r.uscc
+    union all
     select r.result_no, v.plan_id, v.round, v.unit_id, v.uscc, v.frozen_date, 2, 'plan_no'
     from counted_results r
-    join visits v on v.plan_id = r.plan_no and v.unit_id = r.unit_id and v.uscc = r.uscc and r.check_date >= v.frozen_date
+    join visits v on
+        v.plan_id = r.plan_no and v.uscc = r.uscc and r.check_date >= v.frozen_date
+        and position('|' || r.unit_id || '|' in v.taking_part) > 0
     union all
     select r.result_no, v.plan_id, v.round, v.unit_id, v.uscc, v.frozen_date, 3, 'window'
     from counted_results r
     join visits v on
-        v.unit_id = r.unit_id and v.uscc = r.uscc and r.origin = 'random'
+        v.uscc = r.uscc and r.origin = 'random' and position('|' || r.unit_id || '|' in v.taking_part) > 0
         and r.check_date between v.frozen_date and v.window_end
     where r.plan_no is null or r.plan_no not in (select plan_id from visits)
 )
@@ -149,7 +160,8 @@ qualify row_number() over (partition by result_no order by place, received_date 
 _SUMMED = """
     max(r.check_date) as check_date,
     array_to_string(list_sort(list_distinct(flatten(list(string_split(r.result_codes, '|'))))), '|') as result_codes,
-    max(r.weight) as weight, max(r.finding) as finding, min(m.matched_by) as matched_by,
+    cast(count(distinct r.check_date) as integer) as visits_done,
+    string_agg(distinct nullif(r.unit_id, ''), '|' order by nullif(r.unit_id, '')) as reported_units, max(r.weight) as weight, max(r.finding) as finding, min(m.matched_by) as matched_by,
     max(r.rectify_due_date) as rectify_due_date,
     case when count(r.rectified_date) = count(r.rectify_due_date) then max(r.rectified_date) end as rectified_date,
     case when count(r.published_date) = count(*) then max(r.published_date) end as published_date
@@ -161,9 +173,11 @@ _PROGRESS = f"""
 create or replace table inspection.inspection_progress as
 with of_visits as (
     select m.plan_id, m.round, m.unit_id, m.uscc, {_SUMMED},
-        bool_or(r.unit_id <> '' and r.unit_id <> m.unit_id) as is_of_other_unit,
+        bool_or(r.unit_id <> '' and position('|' || r.unit_id || '|' in v.taking_part) = 0) as is_of_other_unit,
         min(r.check_date) < max(m.frozen_date) as is_before_draw
-    from visit_results m join counted_results r using (result_no)
+    from visit_results m
+    join counted_results r using (result_no)
+    join visits v on v.plan_id = m.plan_id and v.round = m.round and v.unit_id = m.unit_id and v.uscc = m.uscc
     group by m.plan_id, m.round, m.unit_id, m.uscc
 ),
 of_leads as (
@@ -172,7 +186,8 @@ of_leads as (
 rows_of_day as (
     select
         'random' as kind, v.task_no, v.plan_id, v.round, cast(null as varchar) as lead_id, v.unit_id, v.uscc, v.item_codes,
-        v.is_top_up, v.is_replaced, v.inspectors, v.frozen_date as since_date, v.window_end as due_date,
+        v.is_top_up, v.is_replaced, v.inspectors, v.visits_planned,
+        v.taking_part, v.frozen_date as since_date, v.window_end as due_date,
         cast(null as date) as closed_date, r.* exclude (plan_id, round, unit_id, uscc, finding, is_of_other_unit, is_before_draw),
         case
             when coalesce(r.finding, '') <> '' then r.finding
@@ -184,24 +199,27 @@ rows_of_day as (
     union all by name
     select
         'case' as kind, l.lead_id as task_no, l.lead_id, l.unit_id, l.uscc, coalesce(l.item_code, '') as item_codes,
-        false as is_top_up, false as is_replaced, 0 as inspectors, l.received_date as since_date, l.closed_date,
+        false as is_top_up, false as is_replaced, 0 as inspectors, 1 as visits_planned,
+        '|' || l.unit_id || '|' as taking_part, l.received_date as since_date, l.closed_date,
         r.* exclude (lead_id, finding), coalesce(r.finding, '') as finding
     from inspection.lead_checks l left join of_leads r using (lead_id)
     where l.received_date <= $day
 )
 select
     $day as as_of_date, kind, task_no, plan_id, cast(round as integer) as round, lead_id, unit_id, uscc, item_codes, is_top_up,
-    cast(inspectors as integer) as inspectors, since_date, due_date,
+    cast(inspectors as integer) as inspectors, trim(taking_part, '|') as units, cast(visits_planned as integer) as visits_planned,
+    coalesce(visits_done, 0) as visits_done, coalesce(reported_units, '') as reported_units, since_date, due_date,
     case
         when is_replaced then 'topped_up'
         when weight = 1 then 'cannot_inspect'
-        when check_date is not null then 'done'
+        when visits_done >= visits_planned then 'done'
         when closed_date <= $day then 'closed'
         when due_date < $day then 'overdue'
         else 'open'
     end as state,
     check_date, coalesce(result_codes, '') as result_codes, {_OUTCOME} as outcome, coalesce(matched_by, '') as matched_by, finding,
-    case when check_date is null and closed_date is null and not is_replaced then cast(due_date - $day as integer) end as days_left,
+    case when coalesce(visits_done, 0) < visits_planned and coalesce(weight, 0) <> 1 and closed_date is null and not is_replaced
+        then cast(due_date - $day as integer) end as days_left,
     rectify_due_date, rectified_date, published_date
 from rows_of_day
 order by kind, plan_id nulls first, round nulls first, unit_id, uscc, task_no
@@ -231,6 +249,10 @@ COMMENTS = {
             "item_codes": "检查事项（以|分隔）",
             "is_top_up": "是否递补抽取",
             "inspectors": "已安排检查人员数",
+            "units": "参加检查的单位（以|分隔）",
+            "visits_planned": "应检查次数",
+            "visits_done": "已检查次数",
+            "reported_units": "已报送结果的单位（以|分隔）",
             "since_date": "名单冻结日或线索接收日",
             "due_date": "检查期限",
             "state": "状态：open 待检查，overdue 逾期未检查，done 已检查，cannot_inspect 无法检查，topped_up 已递补，closed 线索办结未现场检查",
@@ -262,46 +284,49 @@ class Progress:
     rows: int = 0
 
 
-def rule_value(rule: Mapping[str, Any], name: str) -> Any:
-    """A value of a frozen rule, wherever it stands in it; a part may be JSON text. None if it is not there."""
-    if name in rule:
-        return rule[name]
-    for value in rule.values():
-        if isinstance(value, str) and value.startswith("{"):
-            value = json.loads(value)
-        if isinstance(value, dict) and (found := rule_value(value, name)) is not None:
-            return found
-    return None
+@dataclass(frozen=True)
+class Window:
+    """What the results need of a round's frozen rule."""
+
+    plan_id: str
+    round: int
+    start: date | None
+    end: date | None
+    cooperating_units: str = ""
+    """Joined by |: who takes part in the visits beside the unit that drew."""
 
 
-def _as_date(value: Any) -> date | None:
-    return date.fromisoformat(str(value)[:10]) if value else None
-
-
-def load_windows(
-    connection: duckdb.DuckDBPyConnection, windows: Sequence[tuple[str, int, date | None, date | None]]
-) -> None:
-    """Register (plan, round, first day, last day) of the rounds as the table `round_windows` of the connection."""
-    columns = list(zip(*windows, strict=True)) or [(), (), (), ()]
+def load_windows(connection: duckdb.DuckDBPyConnection, windows: Sequence[Window]) -> None:
+    """Register the rounds as the table `round_windows` of the connection."""
+    rows = [(one.plan_id, one.round, one.start, one.end, one.cooperating_units) for one in windows]
+    columns = list(zip(*rows, strict=True)) or [()] * len(_WINDOWS)
     table = pa.table(dict(zip(_WINDOWS.names, map(list, columns), strict=True)), schema=_WINDOWS)
     connection.register("incoming_windows", table)
     connection.execute("create or replace temporary table round_windows as select * from incoming_windows")
     connection.unregister("incoming_windows")
 
 
-def windows_of_rounds(store: RoundStore, as_of_date: date) -> list[tuple[str, int, date | None, date | None]]:
+def windows_of_rounds(store: RoundStore, as_of_date: date) -> list[Window]:
     """The windows of all rounds on file, as their frozen rules say."""
-    return [
-        (
-            record.plan_id,
-            int(record.round),
-            _as_date(rule_value(rule, "window_start")),
-            _as_date(rule_value(rule, "window_end")),
-        )
-        for record in store.records()
-        if record.frozen_date <= as_of_date
-        for rule in [store.statement(record.plan_id, record.round, "rule")]
-    ]
+    found = []
+    for record in store.records():
+        if record.frozen_date <= as_of_date:
+            rule = store.statement(record.plan_id, record.round, "rule")
+            units = rule.get("cooperating_units") or []
+            found.append(
+                Window(
+                    record.plan_id,
+                    int(record.round),
+                    _as_date(rule.get("window_start")),
+                    _as_date(rule.get("window_end")),
+                    "|".join(units),
+                )
+            )
+    return found
+
+
+def _as_date(text: str | None) -> date | None:
+    return date.fromisoformat(text) if text else None
 
 
 def comment_tables(

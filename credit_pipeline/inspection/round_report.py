@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 import duckdb
 
 from credit_pipeline.audit.log import AuditLog
-from credit_pipeline.inspection import protocol
 from credit_pipeline.inspection.results import comment_tables
 from credit_pipeline.inspection.round_store import RoundStore
+from credit_pipeline.inspection.statements import missing_assurances
 from credit_pipeline.settings import TIME_ZONE
 
 COUNTS = (
@@ -138,7 +138,7 @@ def make_summary(
                 due,
                 (("PLAN", str(due or "")), *_steps(audit, plan_id, int(round_), as_of_date)),
                 tuple(
-                    protocol.missing_assurances([party for party, _ in record.commitments], record.entropy)
+                    missing_assurances([party for party, _ in record.commitments], record.entropy)
                     if known and record and record.entropy is not None
                     else ()
                 ),

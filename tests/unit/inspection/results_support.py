@@ -38,6 +38,7 @@ class Rounds:
 
     found: list[Record] = field(default_factory=lambda: [Record()])
     tables: dict[tuple[str, int, str], pa.Table] = field(default_factory=dict)
+    cooperating: list[str] = field(default_factory=list)
 
     def records(self) -> list[Record]:
         return self.found
@@ -46,7 +47,11 @@ class Rounds:
         return self.tables[plan_id, round_, name]
 
     def statement(self, plan_id: str, round_: int, name: str) -> dict[str, Any]:
-        return {"plan": {"window_start": WINDOW[0].isoformat(), "window_end": WINDOW[1].isoformat()}}
+        return {
+            "window_start": WINDOW[0].isoformat(),
+            "window_end": WINDOW[1].isoformat(),
+            "cooperating_units": self.cooperating,
+        }
 
 
 def working_days() -> list[tuple[date, bool, bool, int]]:
@@ -75,6 +80,8 @@ def warehouse() -> duckdb.DuckDBPyConnection:
             window_start date, window_end date);
         create table inspection.inspection_frame (plan_id varchar, round integer, unit_id varchar, item_code varchar,
             uscc varchar, excluded_reason varchar);
+        create table inspection.inspection_tasks (plan_id varchar, round integer, unit_id varchar, uscc varchar,
+            visit_no integer, visits_planned integer);
         create table inspection.lead_checks (lead_id varchar, lead_type varchar, uscc varchar, unit_id varchar,
             received_date date, scope varchar, item_code varchar, source_ref varchar, closed_date date);
         create table staging.stg_inspection_results (task_no varchar, plan_no varchar, item_code varchar, uscc varchar,

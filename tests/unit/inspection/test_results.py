@@ -14,8 +14,10 @@ from credit_pipeline.inspection.publication import Clock, make_clock
 from credit_pipeline.inspection.results import Progress, load_windows, make_progress, windows_of_rounds
 
 
-def made(connection: duckdb.DuckDBPyConnection, day: date = DAY) -> tuple[Progress, Clock]:
-    load_windows(connection, windows_of_rounds(Rounds(), day))  # type: ignore[arg-type]
+def made(
+    connection: duckdb.DuckDBPyConnection, day: date = DAY, rounds: Rounds | None = None
+) -> tuple[Progress, Clock]:
+    load_windows(connection, windows_of_rounds(rounds or Rounds(), day))  # type: ignore[arg-type]
     return make_progress(connection, day), make_clock(connection, day)
 
 
@@ -114,6 +116,36 @@ def test_results_for_nobody_drawn_are_counted() -> None:
     result(connection, "T", "8", "no_problem", plan=PLAN)
     progress, _ = made(connection)
     assert progress.unmatched == {"U1": 2}
+
+
+def test_units_of_a_joint_visit_report_under_it() -> None:
+    """Prevents the cooperating unit's result from being called a stranger's, and the door from opening twice."""
+    connection = warehouse()
+    for uscc in "12":
+        draw(connection, "U1", uscc)
+    result(connection, f"{PLAN}-1-U1", "1", "no_problem", item="A")
+    result(connection, f"{PLAN}-1-U1", "1", "corrected", item="B", unit="U2")
+    result(connection, "T", "2", "no_problem", unit="U2", plan="JH")
+    progress, _ = made(connection, rounds=Rounds(cooperating=["U2", "U3"]))
+    assert visits(connection, "state, outcome, units, reported_units, visits_done") == [
+        ("done", "problem", "U1|U2|U3", "U1|U2", 1), ("done", "clean", "U1|U2|U3", "U2", 1),
+    ]  # fmt: skip
+    assert not progress.findings
+
+
+def test_two_visits_owed_are_done_with_the_second() -> None:
+    """Prevents a D enterprise with two visits a year from counting as done after the first."""
+    connection = warehouse()
+    draw(connection, "U1", "1")
+    connection.execute(
+        f"insert into inspection.inspection_tasks values ('{PLAN}', 1, 'U1', '1', 1, 2), ('{PLAN}', 1, 'U1', '1', 2, 2)"
+    )
+    result(connection, f"{PLAN}-1-U1", "1", "corrected", item="A")
+    made(connection, date(2026, 5, 1))
+    assert visits(connection, "state, visits_done, days_left") == [("open", 1, 45)]
+    result(connection, f"{PLAN}-1-U1-2", "1", "no_problem", item="A", checked=date(2026, 6, 1))
+    made(connection)
+    assert visits(connection, "state, visits_done, days_left") == [("done", 2, None)]
 
 
 def test_leads_and_their_results() -> None:
