@@ -198,9 +198,9 @@ rows_of_day as (
     from visits v left join of_visits r using (plan_id, round, unit_id, uscc)
     union all by name
     select
-        'case' as kind, l.lead_id as task_no, l.lead_id, l.unit_id, l.uscc, coalesce(l.item_code, '') as item_codes,
+        'case' as kind, l.lead_id as task_no, l.lead_id, coalesce(l.unit_id, '') as unit_id, l.uscc, coalesce(l.item_code, '') as item_codes,
         false as is_top_up, false as is_replaced, 0 as inspectors, 1 as visits_planned,
-        '|' || l.unit_id || '|' as taking_part, l.received_date as since_date, l.closed_date,
+        '|' || coalesce(l.unit_id, '') || '|' as taking_part, l.received_date as since_date, l.closed_date,
         r.* exclude (lead_id, finding), coalesce(r.finding, '') as finding
     from inspection.lead_checks l left join of_leads r using (lead_id)
     where l.received_date <= $day
