@@ -136,7 +136,7 @@ def make_summary(
                 str(title),
                 str(record.state) if known and record else "PLAN",
                 due,
-                (("PLAN", str(due or "")), *_steps(audit, plan_id, int(round_), as_of_date)),
+                (("PLAN", str(due or "")), *_steps(audit if known else None, plan_id, int(round_))),
                 tuple(
                     missing_assurances([party for party, _ in record.commitments], record.entropy)
                     if known and record and record.entropy is not None
@@ -152,15 +152,13 @@ def make_summary(
     return lines
 
 
-def _steps(audit: AuditLog, plan_id: str, round_: int, as_of_date: date) -> list[tuple[str, str]]:
-    """Each state with the day of its entry in the audit log; ABORTED only when it happened."""
+def _steps(audit: AuditLog | None, plan_id: str, round_: int) -> list[tuple[str, str]]:
+    """Each state with the day of its entry in the audit log (None: nothing has begun); ABORTED only when it happened."""
     days: dict[str, str] = {}
-    for record in audit.records(stage="inspection"):
+    for record in audit.records(stage="inspection") if audit else ():
         facts = record.details
-        if record.event.startswith("round_") and (facts.get("plan_id"), facts.get("round")) == (
-            plan_id,
-            round_,
-        ):
+        is_of_round = (facts.get("plan_id"), facts.get("round")) == (plan_id, round_)
+        if record.event.startswith("round_") and is_of_round:
             days.setdefault(record.event.removeprefix("round_").upper(), _local_day(record.time))
     line = [(state, days.get(state, "")) for state in LINE]
     return line + ([("ABORTED", days["ABORTED"])] if "ABORTED" in days else [])
