@@ -77,7 +77,7 @@ def _parties(pack: PackCheck) -> None:
 def _wrong_key(column: str, value: str) -> str:
     if column == "signing_key":
         return "" if KEY.fullmatch(value) and len(set(value)) > 1 else "no Ed25519 public key"
-    import pyrage
+    import pyrage  # type: ignore[import-untyped]
 
     try:
         pyrage.x25519.Recipient.from_str(value)

@@ -74,6 +74,7 @@ def test_whatever_opens_the_warehouse_holds_its_pool(defs: dg.Definitions) -> No
         "grading/enterprise_grades",
         "grading/grade_history",
         "inspection/inspection_draws",
+        "inspection/plan_what_if",
         "extracts/unit_extracts",
         "grading/training_set",
         "quality/feed_quality_report",
