@@ -364,7 +364,8 @@ def proposed(
             if high < low:
                 raise BadInput(
                     f"{worse} would be drawn with {_percent(high)} and {better} with {_percent(low)} (unit {unit_id}, item "
-                    f"{item_code}): a ratio never falls as the grade worsens; remedy: raise {worse} or lower {better}"
+                    f"{item_code}): a ratio never falls as the grade worsens; remedy: "
+                    + (f"lower {better}" if worse == "B" else f"raise {worse} or lower {better}")
                 )
     return found
 
