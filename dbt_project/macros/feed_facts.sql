@@ -139,6 +139,17 @@
                     "kind": "abnormal_change",
                     "has_uscc": True,
                 },
+                "leads": {
+                    "key": ["lead_id"],
+                    "name": "",
+                    "name_headers": [],
+                    "units": ["unit_id"],
+                    "event": "received_date",
+                    "cadence_days": 7,
+                    "pattern": "increment",
+                    "kind": "inspection",
+                    "has_uscc": True,
+                },
                 "licences": {
                     "key": ["authority_code", "document_no", "licence_no", "uscc"],
                     "name": "party_name",
