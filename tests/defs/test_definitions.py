@@ -79,6 +79,7 @@ def test_whatever_opens_the_warehouse_holds_its_pool(defs: dg.Definitions) -> No
         "inspection/estimated_rates",
         "inspection/hit_rates",
         "inspection/round_summary",
+        "inspection/plan_what_if",
         "extracts/unit_extracts",
         "grading/training_set",
         "quality/feed_quality_report",
