@@ -251,6 +251,9 @@ class _Matching:
 
     def fill(self) -> HallSet | None:
         """Finds a full assignment and sets the rooms; otherwise the Hall set."""
+        for index in range(len(self.visits)):
+            # Where no path leads from a visit, none will after others got theirs: one try for each is a maximum flow.
+            self._serve(index)
         while True:
             starved = [i for i, held in enumerate(self.held) if held.bit_count() < self.per_visit]
             if not starved:
@@ -266,6 +269,11 @@ class _Matching:
             for bit in raised:
                 self.level[bit] += 1
             self.room = self._rooms(0)
+
+    def _serve(self, index: int) -> None:
+        while self.held[index].bit_count() < self.per_visit:
+            if self._augment([("visit", index)]) is not None:
+                return
 
     def try_to_fix(self, index: int, inspector: str) -> str | None:
         """Gives the place to `inspector` for good and returns None, or the reason why a full assignment
