@@ -13,22 +13,34 @@ def _percent_ticks(high: float) -> list[tuple[float, str]]:
     return [(high * k / 4, f"{high * k / 4:.1%}") for k in range(5)]
 
 
+def _count_ticks(high: int) -> list[tuple[float, str]]:
+    """Whole numbers, few of them."""
+    step = max(1, -(-high // 4))
+    return [(value, f"{value:,}") for value in range(0, high + 1, step)]
+
+
 def round_units(line: RoundLine) -> str:
-    """A bar per unit: drawn (grey), with a team (blue), done (green), overdue (red line)."""
+    """A bar per unit: done, cannot be inspected, with a team, waiting for one; overdue as a line at the end."""
     units = [(unit, dict(zip(COUNTS, counts, strict=True))) for unit, _, counts in line.units]
     high = max([1, *(counts["drawn"] for _, counts in units)])
     size = len(units)
     plot = Plot(
-        f"{line.plan_id} round {line.round}: drawn (grey), with a team (blue), done (green), overdue (red)",
+        f"{line.plan_id} round {line.round}: done (green), cannot be (amber), with a team (blue), waiting (grey), "
+        "overdue (red line)",
         (0, high * 1.02), (-0.6, max(size, 1) - 0.4), "visits", "",
-        width=760, height=90 + 15 * max(size, 1),
+        width=760, height=90 + 15 * max(size, 1), left=76, x_ticks=_count_ticks(high),
         y_ticks=[(size - 1 - place, unit) for place, (unit, _) in enumerate(units)],
     )  # fmt: skip
     for place, (_, counts) in enumerate(units):
-        y = size - 1 - place
-        plot.box(0, counts["drawn"], y - 0.42, y + 0.42, GREY)
-        plot.box(0, counts["assigned"], y - 0.42, y + 0.42, BLUE)
-        plot.box(0, counts["done"], y - 0.42, y + 0.42, GREEN)
+        y, start = size - 1 - place, 0
+        running = counts["drawn"] - counts["done"] - counts["cannot_inspect"] - counts["waiting"]
+        parts = (
+            (counts["done"], GREEN), (counts["cannot_inspect"], AMBER), (running, BLUE), (counts["waiting"], GREY),
+        )  # fmt: skip
+        for count, colour in parts:
+            if count > 0:
+                plot.box(start, start + count, y - 0.42, y + 0.42, colour)
+                start += count
         if counts["overdue"]:
             plot.line([(counts["drawn"] - counts["overdue"], y), (counts["drawn"], y)], RED)
     return plot.svg()
@@ -45,7 +57,7 @@ def round_funnel(line: RoundLine) -> str:
     high = max(1, *(count for _, count, _ in steps)) * 1.15
     plot = Plot(
         f"{line.plan_id} round {line.round}: {totals['frame_size']:,} in the frame, {totals['eligible']:,} eligible",
-        (-0.6, len(steps) - 0.4), (0, high), "", "visits", width=640,
+        (-0.6, len(steps) - 0.4), (0, high), "", "visits", width=640, y_ticks=_count_ticks(int(high)),
         x_ticks=[(place, name) for place, (name, _, _) in enumerate(steps)],
     )  # fmt: skip
     for place, (_, count, colour) in enumerate(steps):

@@ -145,7 +145,9 @@ def test_units_are_told_apart_from_feeds_once_per_day_and_change(tmp_path: Path,
     [message] = _Webhook.received
     assert message["event"] == "inspections_need_attention"
     assert message["overdue_publications"] == ["411302MS: 3", "411321MS: 1"]
-    assert message["overdue_rectifications"] == ["411302MS: 2"] and message["overdue_visits"] == ["411303MS: 7"]
+    assert message["overdue_rectifications"] == ["411302MS: 2"] and message["overdue_visits"] == [
+        "411303MS: 7"
+    ]
     assert set(message["what_to_do"]) == {"overdue_publications", "overdue_rectifications", "overdue_visits"}
     assert not alert_inspections(settings, run_id="r2", as_of_date="2026-10-31", findings=everything)
     assert alert_inspections(settings, run_id="r3", as_of_date="2026-10-31", findings=OVERDUE[:2])
@@ -181,7 +183,9 @@ def test_the_sensor_reads_the_checks_of_the_run(
                 check("arrived_in_time", "honours", passed=False),
                 check("arrived_in_time", "licences", passed=True),
                 check("nothing_vanished", "report", passed=False, feeds="inspectors, registrations"),
-                check("published_in_time", "clock", passed=False, units="411302MS: 3, 411321MS: 1", count="4"),
+                check(
+                    "published_in_time", "clock", passed=False, units="411302MS: 3, 411321MS: 1", count="4"
+                ),
             ],
             instance=instance,
             tags={"dagster/partition": "2026-10-31"},

@@ -30,7 +30,9 @@ def uscc(number: int) -> str:
     return "91411300" + hashlib.sha256(str(number).encode()).hexdigest()[:10].upper()
 
 
-def frame_rows(size: int = 12, units: Sequence[str] = UNITS, items: Sequence[str] = ITEMS) -> list[dict[str, Any]]:
+def frame_rows(
+    size: int = 12, units: Sequence[str] = UNITS, items: Sequence[str] = ITEMS
+) -> list[dict[str, Any]]:
     """`size` enterprises per unit; every fifth has grade A and is left alone, every third stands for safety."""
     return [
         {
@@ -96,7 +98,10 @@ class City:
 
     def __post_init__(self) -> None:
         self.settings = Settings(
-            landing_dir=self.root / "landing", lake_dir=self.root / "lake", keys_dir=self.root / "keys", threads=1
+            landing_dir=self.root / "landing",
+            lake_dir=self.root / "lake",
+            keys_dir=self.root / "keys",
+            threads=1,
         )
         self.audit = AuditLog(self.settings.audit_log_path, clock=self.clock)
 
@@ -155,7 +160,11 @@ class City:
             recusals += [key | {"inspector_id": "A01-0", "uscc": uscc(1), "reason": "relative"}]
         parties = [
             {"party": name, "label": name, "office": name}
-            | ({"signing_key": "", "age_recipient": ""} if name == "credit_office" else vars(self.party(name).public()))
+            | (
+                {"signing_key": "", "age_recipient": ""}
+                if name == "credit_office"
+                else vars(self.party(name).public())
+            )
             | always
             for name in self.parties
         ]
@@ -206,18 +215,26 @@ class City:
 
     def reveal_others(self, names: Sequence[str], plan: str = PLAN) -> None:
         office = self.office()
-        rule, freeze, entropy = (office.store.statement(plan, ROUND, n) for n in ("rule", "freeze", "entropy"))
+        rule, freeze, entropy = (
+            office.store.statement(plan, ROUND, n) for n in ("rule", "freeze", "entropy")
+        )
         for name in names:
             commitment = office.store.statement(plan, ROUND, f"commitment-{name}")
             office.keep_reveal(plan, ROUND, self.party(name).reveal_file(rule, freeze, commitment, entropy))
 
     def files(self, plan: str = PLAN) -> dict[str, bytes]:
         directory = self.office().store.directory(plan, ROUND)
-        return {path.name: path.read_bytes() for path in sorted(directory.iterdir())} if directory.exists() else {}
+        return (
+            {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
+            if directory.exists()
+            else {}
+        )
 
     def events(self, plan: str = PLAN) -> list[str]:
         return [
-            record.event for record in self.audit.records(stage="inspection") if record.details["plan_id"] == plan
+            record.event
+            for record in self.audit.records(stage="inspection")
+            if record.details["plan_id"] == plan
         ]
 
 
