@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -104,6 +104,17 @@ class City:
             threads=1,
         )
         self.audit = AuditLog(self.settings.audit_log_path, clock=self.clock)
+        self.settings.keys_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.give_key("credit_office", self.settings.keys_dir)
+
+    def give_key(self, name: str, keys_dir: Path) -> None:
+        """A fixed key instead of a random one, so that two cities draw the same."""
+        path = keys_dir / "parties" / f"{name}.key"
+        for directory in (keys_dir, path.parent):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(hashlib.sha256(name.encode()).hexdigest() + "\n")
 
     def clock(self) -> datetime:
         return self.now
@@ -112,7 +123,7 @@ class City:
         return Party(name, hashlib.sha256(name.encode()).digest())
 
     def office(self) -> RoundOffice:
-        return RoundOffice(self.settings, self.audit, "test", clock=self.clock)
+        return RoundOffice(self.settings, self.audit, "test")
 
     def build(self, day: date = DAY) -> RunTarget:
         """Writes the warehouse anew."""
@@ -196,9 +207,9 @@ class City:
             "staging.stg_public_entropy": entropy
         }
 
-    def run(self, day: date = DAY, *, is_replay: bool = False) -> list[str]:
-        """The daily step on a fresh warehouse; the states of the rounds."""
-        target = self.build(day) if not is_replay else RunTarget(day, self.settings.warehouse_path, True)
+    def run(self, day: date = DAY, *, is_replay: bool = False, build: bool = True) -> list[str]:
+        """The daily step, on a fresh warehouse unless told otherwise; the states of the rounds."""
+        target = self.build(day) if build else RunTarget(day, self.settings.warehouse_path, is_replay)
         drawn = draw_due_rounds(self.settings, target, self.audit, "run")
         outcomes = assign_inspectors(self.settings, target, self.audit, "run")
         states = {one.plan_id: one.state for one in [*drawn, *outcomes]}
@@ -236,6 +247,3 @@ class City:
             for record in self.audit.records(stage="inspection")
             if record.details["plan_id"] == plan
         ]
-
-
-Step = Callable[[], Any]
