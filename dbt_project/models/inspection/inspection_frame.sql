@@ -71,18 +71,8 @@ with
             and year(f.frozen_date) = year({{ as_of() }})
         group by d.unit_id, d.item_code, d.uscc
     ),
-    drawn_rounds as (
-        select distinct d.plan_id, cast(d.round as integer) as round
-        from {{ drawn_files() }} as d
-        join frozen_rounds as f on f.plan_id = d.plan_id and f.round = cast(d.round as integer)
-        where f.frozen_date < {{ as_of() }} and coalesce(d.drawn_date, f.frozen_date) < {{ as_of() }}
-    ),
     undrawn_rounds as (
-        select f.plan_id, f.round
-        from frozen_rounds as f
-        left join drawn_rounds as d on d.plan_id = f.plan_id and d.round = f.round
-        left join {{ aborted_rounds() }} as a on a.plan_id = f.plan_id and a.round = f.round
-        where d.plan_id is null and a.plan_id is null and year(f.frozen_date) = year({{ as_of() }})
+        select plan_id, round from {{ undrawn_rounds() }} as o where year(frozen_date) = year({{ as_of() }})
     ),
     targets as (
         select unit_id, item_code, uscc, min(campaign_id) as campaign_id
