@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from credit_pipeline.audit.log import AuditLog
 from credit_pipeline.cli import app
 from credit_pipeline.errors import BadInput, CreditPipelineError
 from credit_pipeline.inspection.planning import (
-    exceptions_in_force,
     planned_rounds,
     read_workbench,
     write_what_if,
@@ -22,6 +22,7 @@ from credit_pipeline.inspection.planning import (
 from credit_pipeline.inspection.simulation import simulate
 from credit_pipeline.inspection.what_if import what_if_rows
 from credit_pipeline.settings import POLICY_DIR, Settings
+from credit_pipeline.transform.policy import exceptions_for_audit, exceptions_in_force
 from credit_pipeline.transform.policy_pack import table_specs
 from credit_pipeline.warehouse import connect, mark_current
 
@@ -260,6 +261,11 @@ def test_exceptions_in_force_are_listed_with_the_days_left(settings: Settings) -
     assert [(row["exception_id"], row["days_left"]) for row in found] == [("TX-2", 0), ("TX-1", 30)]
     assert told(settings, "policy", "exceptions")["exceptions"] == found
     shown = run(settings, "policy", "exceptions")
+    told_to_audit = exceptions_for_audit(settings, DAY)
+    assert told_to_audit["count"] == 2
+    assert [row["document_no"] for row in told_to_audit["in_force"]] == ["宛信用办〔2026〕7号"] * 2
+    audit = AuditLog(settings.audit_log_path)
+    audit.append("warehouse_built", "transform", None, exceptions=told_to_audit)
     assert shown.exit_code == 0 and "2 special needs are in force" in shown.stdout and "8 %" in shown.stdout
 
 
