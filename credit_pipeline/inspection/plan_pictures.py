@@ -38,7 +38,7 @@ def _round_up(high: float) -> float:
     """The end of an axis: four equal steps of a round number, the highest point a little below it."""
     step = high * 1.03 / 4
     power = 10.0 ** floor(log10(step))
-    return 4 * next(power * part for part in (1, 2, 2.5, 5, 10) if power * part >= step)
+    return 4 * next(power * part for part in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if power * part >= step)
 
 
 def _ticks(high: float) -> list[tuple[float, str]]:

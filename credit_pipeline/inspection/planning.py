@@ -5,7 +5,7 @@ Here: SQL and dates. The arithmetic is `simulation`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -319,10 +319,3 @@ def unknown_items(settings: Settings, day: date) -> list[tuple[str, str]]:
         for code in row["item_codes"].split("|")
         if code not in groups | listed
     ]
-
-
-def exceptions_in_force(settings: Settings, day: date) -> list[Mapping[str, Any]]:
-    """The special needs in force on the day with the days they have left, those that end first above."""
-    rows = policy_table(settings, "inspection_exceptions", day).iter_rows(named=True)
-    found = [{**row, "days_left": (date.fromisoformat(row["effective_to"]) - day).days} for row in rows]
-    return sorted(found, key=lambda row: (row["days_left"], row["exception_id"]))
