@@ -27,6 +27,7 @@ from credit_pipeline.transform.dbt import (
     dbt_vars,
     target_path,
 )
+from credit_pipeline.transform.policy import exceptions_for_audit
 from credit_pipeline.transform.policy_check import require_sound_policy
 from credit_pipeline.transform.quality_report import read_report, report_markdown, report_plots
 from credit_pipeline.transform.sources import ensure_sources
@@ -111,6 +112,7 @@ def dbt_build(context: dg.AssetExecutionContext, pipeline: Pipeline, dbt: DbtCli
         model=champion_dir(settings, day).name,
         is_replay=target.is_replay,
         models=built,
+        exceptions=exceptions_for_audit(settings, day),
     )
 
 

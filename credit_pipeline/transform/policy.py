@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import polars as pl
 
@@ -42,3 +43,17 @@ def policy_parameter(settings: Settings, name: str, as_of_date: date) -> int:
         return int(value)
     except ValueError as error:
         raise BadInput(f"model_policy.csv: {name} is {value!r}; it must be a whole number") from error
+
+
+def exceptions_in_force(settings: Settings, day: date) -> list[dict[str, Any]]:
+    """The special needs (特殊需求) in force on the day with the days they have left, those that end first above."""
+    rows = policy_table(settings, "inspection_exceptions", day).iter_rows(named=True)
+    found = [{**row, "days_left": (date.fromisoformat(row["effective_to"]) - day).days} for row in rows]
+    return sorted(found, key=lambda row: (row["days_left"], row["exception_id"]))
+
+
+def exceptions_for_audit(settings: Settings, day: date) -> dict[str, Any]:
+    """What the audit log says of them (R10): how many, which, by which document; no grade and no enterprise."""
+    told = ("exception_id", "kind", "document_no", "effective_to")
+    found = [{name: row[name] for name in told} for row in exceptions_in_force(settings, day)]
+    return {"count": len(found), "in_force": sorted(found, key=lambda row: row["exception_id"])}

@@ -51,14 +51,14 @@ def sections(diff: PolicyDiff) -> list[Section]:
     found.append(Section("Vetoes", "", ("veto", "enterprises before", "after"), diff.vetoes))
     found.append(
         Section(
-            "Inspections: quota by grade", "A round drawn on the day, in inspections of all units.",
+            "Inspections: quota by grade", "The rounds in force drawn on the day, all units: an enterprise counts once for each unit and item.",
             ("grade", "objects before", "quota before", "objects after", "quota after", "quota difference"),
             [(*row, row[4] - row[2]) for row in diff.quotas],
         )
     )  # fmt: skip
     found.append(
         Section(
-            "Units", "Grades better, worse and moved by two or more; pairs for a person to review; quota of a round.",
+            "Units", "Grades better, worse and moved by two or more; pairs for a person to review; quotas of the rounds in force, all items.",
             ("unit", "name", "pairs", "better", "worse", "two or more", "review before", "after", "quota before", "after"),
             [
                 tuple(

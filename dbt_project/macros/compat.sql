@@ -20,6 +20,13 @@
 {%- endmacro %}
 {% macro spark__add_months(day, months) -%} add_months({{ day }}, cast({{ months }} as int)) {%- endmacro %}
 
+{# The day some days later. #}
+{% macro add_days(day, days) -%} {{ return(adapter.dispatch("add_days")(day, days)) }} {%- endmacro %}
+{% macro default__add_days(day, days) -%}
+    cast({{ day }} + to_days(cast({{ days }} as integer)) as date)
+{%- endmacro %}
+{% macro spark__add_days(day, days) -%} date_add({{ day }}, cast({{ days }} as int)) {%- endmacro %}
+
 {# The values of a group in order, joined by '|'. #}
 {% macro sorted_list(value) -%} {{ return(adapter.dispatch("sorted_list")(value)) }} {%- endmacro %}
 {% macro default__sorted_list(value) -%} string_agg({{ value }}, '|' order by {{ value }}) {%- endmacro %}
@@ -70,4 +77,29 @@
 {%- endmacro %}
 {% macro spark__remove_pattern(text, pattern) -%}
     regexp_replace({{ text }}, '{{ pattern }}', '')
+{%- endmacro %}
+
+{# The parts of a text that any of the separators cut, each once, sorted, joined; blanks are no part of them. '' for a
+   null. Neither separators nor joiner hold a quotation mark. #}
+{% macro sorted_parts(text, separators, joiner) -%}
+    {{ return(adapter.dispatch("sorted_parts")(text, separators, joiner)) }}
+{%- endmacro %}
+{% macro parts_text(text, separators) -%}
+    translate(coalesce({{ text }}, ''), '{{ separators }} 　', '{{ "|" * (separators | length) }}')
+{%- endmacro %}
+{% macro default__sorted_parts(text, separators, joiner) -%}
+    array_to_string(
+        list_sort(
+            list_distinct(
+                list_filter(string_split({{ parts_text(text, separators) }}, '|'), lambda x:x <> '')
+            )
+        ),
+        '{{ joiner }}'
+    )
+{%- endmacro %}
+{% macro spark__sorted_parts(text, separators, joiner) -%}
+    array_join(
+        array_sort(array_distinct(filter(split({{ parts_text(text, separators) }}, '[|]'), x -> x <> ''))),
+        '{{ joiner }}'
+    )
 {%- endmacro %}
