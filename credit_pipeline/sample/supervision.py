@@ -12,7 +12,6 @@ import polars as pl
 
 from credit_pipeline.sample.city import City
 from credit_pipeline.sample.events import (
-    LINES,
     frame,
     identifiers,
     lines_of,
