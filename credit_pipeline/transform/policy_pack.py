@@ -56,6 +56,8 @@ class TableSpec:
     key: tuple[str, ...]
     is_dated: bool
     """Whether the key holds for the days from effective_from to effective_to (else once and for all)."""
+    may_be_empty: bool = False
+    """Whether a pack without a row of it is whole (registers such as exceptions; the header stays)."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ def table_specs() -> dict[str, TableSpec]:
             dated = "effective_from" in columns
             key = tests.get("in_force_once", {}).get("arguments", {}).get("key")
             key = key or tests.get("unique_key", {}).get("arguments", {}).get("columns") or []
-            found[seed["name"]] = TableSpec(seed["name"], columns, tuple(key), dated)
+            empty = bool(seed["config"].get("meta", {}).get("may_be_empty", False))
+            found[seed["name"]] = TableSpec(seed["name"], columns, tuple(key), dated, empty)
     return dict(sorted(found.items()))
 
 
@@ -148,7 +151,7 @@ def read_table(folder: Path, spec: TableSpec) -> Table:
                 table.rows.append(Row(line, dict(zip(table.columns, cells, strict=True))))
     except csv.Error as error:
         wrong("broken_csv", f"the CSV breaks off: {error}", "close every quote", line=start)
-    if not table.rows and not table.findings:
+    if not table.rows and not table.findings and not (spec.may_be_empty and table.columns):
         wrong("empty_table", "the table has no row", "restore its rows")
     return table
 

@@ -20,21 +20,47 @@ _ROUND = [
 FROZEN_FRAME = pa.schema(
     [
         *_ROUND,
+        pa.field("item_code", pa.string()),
         pa.field("uscc", pa.string()),
         pa.field("platform_grade", pa.string()),
+        pa.field("region", pa.string()),
         pa.field("is_safety_related", pa.bool_()),
         pa.field("excluded_reason", pa.string()),
+        pa.field("is_graded", pa.bool_()),
+        pa.field("visits_planned", pa.int32()),
     ]
 )
 FROZEN_QUOTAS = pa.schema(
     [
         *_ROUND,
+        pa.field("item_code", pa.string()),
         pa.field("platform_grade", pa.string()),
         pa.field("stratum_size", pa.int64()),
+        pa.field("drawn_before", pa.int64()),
         pa.field("ratio_bp", pa.int32()),
+        pa.field("rounds_due", pa.int32()),
+        pa.field("rounds_per_year", pa.int32()),
         pa.field("rounding", pa.string()),
+        pa.field("target", pa.int64()),
         pa.field("quota", pa.int64()),
         pa.field("basis", pa.string()),
+        pa.field("exception_id", pa.string()),
+        pa.field("min_visits", pa.int32()),
+        pa.field("max_visits", pa.int32()),
+        pa.field("register_objects", pa.int64()),
+        pa.field("out_of_scope", pa.int64()),
+    ]
+)
+FROZEN_DRAW = pa.schema(
+    [
+        *(field for field in _ROUND if field.name != "frozen_date"),
+        pa.field("item_code", pa.string()),
+        pa.field("uscc", pa.string()),
+        pa.field("platform_grade", pa.string()),
+        pa.field("rank", pa.int64()),
+        pa.field("quota", pa.int64()),
+        pa.field("is_drawn", pa.bool_()),
+        pa.field("drawn_date", pa.date32()),
     ]
 )
 GRADE_CHANGES = pa.schema(
@@ -74,6 +100,7 @@ def ensure_sources(settings: Settings) -> None:
     for path, schema in (
         (draws / "frame.parquet", FROZEN_FRAME),
         (draws / "quotas.parquet", FROZEN_QUOTAS),
+        (draws / "draw.parquet", FROZEN_DRAW),
         (grades / "changes.parquet", GRADE_CHANGES),
         (grades / "day.parquet", GRADE_DAY),
     ):
@@ -81,3 +108,5 @@ def ensure_sources(settings: Settings) -> None:
             draft = path.with_name(f"tmp-{path.name}")
             pq.write_table(schema.empty_table(), draft)
             draft.replace(path)
+    for name in ("abort.json", "topup-000.json"):
+        (draws / name).touch(mode=0o600)

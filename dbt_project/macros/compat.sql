@@ -20,6 +20,13 @@
 {%- endmacro %}
 {% macro spark__add_months(day, months) -%} add_months({{ day }}, cast({{ months }} as int)) {%- endmacro %}
 
+{# The day some days later. #}
+{% macro add_days(day, days) -%} {{ return(adapter.dispatch("add_days")(day, days)) }} {%- endmacro %}
+{% macro default__add_days(day, days) -%}
+    cast({{ day }} + to_days(cast({{ days }} as integer)) as date)
+{%- endmacro %}
+{% macro spark__add_days(day, days) -%} date_add({{ day }}, cast({{ days }} as int)) {%- endmacro %}
+
 {# The values of a group in order, joined by '|'. #}
 {% macro sorted_list(value) -%} {{ return(adapter.dispatch("sorted_list")(value)) }} {%- endmacro %}
 {% macro default__sorted_list(value) -%} string_agg({{ value }}, '|' order by {{ value }}) {%- endmacro %}

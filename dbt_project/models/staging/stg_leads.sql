@@ -1,0 +1,18 @@
+{{
+    versions(
+        "leads",
+        business_key=["lead_id"],
+        columns=[
+            "lead_id",
+            "lead_type",
+            "uscc",
+            "unit_id",
+            "received_date",
+            "scope",
+            "item_code",
+            "source_ref",
+            "closed_date",
+        ],
+        event_date="received_date",
+    )
+}}
