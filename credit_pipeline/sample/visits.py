@@ -30,7 +30,7 @@ PUBLISH_WORKING_DAYS = 20
 _LUCK = 16
 _NEEDED = {
     "inspection.inspection_draws", "inspection.inspector_assignments", "inspection.inspection_rounds",
-    "staging.stg_inspection_results", "staging.stg_leads", "enterprises.enterprises", "quality.working_days",
+    "inspection.lead_checks", "staging.stg_inspection_results", "staging.stg_leads", "enterprises.enterprises", "quality.working_days",
 }  # fmt: skip
 
 _VISITS_SQL = """
@@ -66,10 +66,9 @@ _LEADS_SQL = """
 select
     l.lead_id as task_no, null as plan_no, l.unit_id, l.uscc, l.item_code, null as inclusion_probability, null as direction,
     null as window_end, null as inspectors, e.status, 'case' as origin
-from staging.stg_leads as l
+from inspection.lead_checks as l
 left join enterprises.enterprises as e on e.uscc = l.uscc
-where l.closed_date is null and l.known_to is null and not l.is_withdrawn
-    and not exists (select 1 from staging.stg_inspection_results as s where s.task_no = l.lead_id)
+where l.state = 'open'
 """
 _LUCK_SQL = """
 select *, {luck}
