@@ -1,6 +1,6 @@
 """Who inspects whom: the inspectors of all units of a round, from tables to a table.
 
-Here: `assign`, `replace_inspector`, their result and the report of units without a lawful assignment. The algorithm
+Here: `assign`, its result and the report of units without a lawful assignment. The algorithm
 and its exact description are `inspection.team_choice`. Not here: who is valid on the day and who is recused (models
 `inspection_roster` and `inspection_recusals`), the draw of enterprises (`inspection.draw`).
 
@@ -12,13 +12,11 @@ Interface in short:
 (joined with '+', '' for none). One row per unit and enterprise: in a joint plan every participating unit has its own
 row and brings its own team. `roster`: unit_id, inspector_id, is_leader, region_prefix, skills, excluded_reason; those
 with a reason take no part but are named in conflicts. `recusals`: inspector_id, uscc, reason. `already`: the
-assignments of earlier waves (columns of `SCHEMA`); their loads, pairs and team-mates count. Other columns are
+assignments of earlier waves (columns of `SCHEMA`); their loads and pairs count. Other columns are
 ignored, and the order of rows never matters.
 
-Waves. Wave 1 serves what was drawn; later waves serve enterprises that came by top-up, units that had no lawful
-assignment, and places that a late recusal emptied. The rows of a wave stand for the whole team of each (unit_id,
-uscc) in it: where an enterprise stands in several waves, the last one is right. Rows of team-mates who stay keep
-their position, counts and wave; only the role may change. A new one takes the lowest free position.
+Waves. Wave 1 serves what was drawn; later waves serve enterprises that came by top-up and units that had no lawful
+assignment. `already` must not hold a visit that is to be assigned.
 """
 
 from __future__ import annotations
@@ -62,8 +60,7 @@ SCHEMA = pa.schema(
         "wave": pa.int32(),
     }
 )
-"""`role`: leader or member. `rank_taken`: place among the `eligible_count` inspectors allowed for the visit (without
-team-mates who stay). `skipped`: those passed over since the place before and why, "id:reason;id:reason" (reasons:
+"""`role`: leader or member. `rank_taken`: place among the `eligible_count` inspectors allowed for the visit. `skipped`: those passed over since the place before and why, "id:reason;id:reason" (reasons:
 `team_choice`). `wave`: the one that chose this inspector."""
 
 VISIT_COLUMNS = ("unit_id", "draw_unit_id", "uscc", "region", "required_skills")
@@ -97,8 +94,7 @@ def assign(
     """`inspectors_per_visit` different inspectors for every visit, one of them a leader where the unit has any.
 
     Columns, waves and rules: module and `team_choice`. `max_visits`: the most visits of an inspector in the round;
-    None: as many as an even share takes. Every unit is assigned completely or not at all. A visit whose (unit_id,
-    uscc) stands in `already` is completed: who stands there stays.
+    None: as many as an even share takes. Every unit is assigned completely or not at all.
 
     2,000 enterprises x 60 inspectors take some seconds. Raises `BadInput` for malformed or doubled rows, never for an
     infeasible unit: those are reported.
@@ -116,7 +112,6 @@ def assign(
         if len(unit.inspectors) < inspectors_per_visit:
             infeasible.append(too_few_inspectors(unit_id, unit, inspectors_per_visit))
             continue
-        standing = _standing(unit_id, unit, inspectors_per_visit)
         found = choose_teams(
             unit_id,
             [visit for _, visit in unit.visits.values()],
@@ -125,14 +120,13 @@ def assign(
             seed,
             per_visit=inspectors_per_visit,
             max_visits=max_visits,
-            standing=standing,
             loads=_counts(row["inspector_id"] for team in unit.already.values() for row in team),
             pairs=_counts(
                 pair(one["inspector_id"], other["inspector_id"])
                 for team in unit.already.values()
                 for one, other in combinations(team, 2)
             ),
-            visits_before=len(set(unit.already) - set(unit.visits)),
+            visits_before=len(unit.already),
         )
         if isinstance(found, HallSet):
             infeasible.append(no_full_assignment(unit_id, unit, found, reasons))
@@ -149,114 +143,24 @@ def assign(
 
 
 def standing_assignments(waves: Iterable[pa.Table]) -> pa.Table:
-    """The assignments that stand after `waves` (first to last): of each (unit_id, uscc) the rows of the last wave
-    that has any. This is what a next wave takes as `already`.
-    """
-    teams: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for table in waves:
-        latest: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-        for row in table.select(SCHEMA.names).to_pylist():
-            latest[row["unit_id"], row["uscc"]].append(row)
-        teams.update(latest)
-    ordered = [row for key in sorted(teams) for row in sorted(teams[key], key=lambda one: one["position"])]
-    return pa.Table.from_pylist(ordered, schema=SCHEMA)
-
-
-def replace_inspector(
-    visits: pa.Table,
-    roster: pa.Table,
-    recusals: pa.Table | None,
-    seed: str,
-    *,
-    unit_id: str,
-    uscc: str,
-    inspector_id: str,
-    wave: int,
-    already: pa.Table,
-    inspectors_per_visit: int = 2,
-    max_visits: int | None = None,
-) -> Assignment:
-    """The team of one visit after `inspector_id` has left it: the next lawful one in the seeded order of this
-    enterprise takes the place, the reasons for those passed over are in `skipped`.
-
-    `already`: what stands (`standing_assignments`). `recusals` holds the late recusal, or `roster` gives the reason
-    why he is out; he may not remain eligible, so that nobody is exchanged without a ground. Raises `BadInput` if he is
-    not in that team or is still allowed for it. A visit nobody else may make is reported as infeasible.
-    """
-    teams = already.select(SCHEMA.names).to_pylist()
-    place = {"unit_id": unit_id, "uscc": uscc, "inspector_id": inspector_id}
-    remaining = [row for row in teams if any(row[name] != value for name, value in place.items())]
-    if len(remaining) == len(teams):
-        raise BadInput(f"inspector {inspector_id} is not in the team of unit {unit_id} for {uscc}")
-    is_recused = (inspector_id, uscc) in _recusals(recusals)
-    if not is_recused:
-        for row in _checked_rows("the roster", roster, ROSTER_COLUMNS):
-            if (row["unit_id"], row["inspector_id"], row["excluded_reason"]) == (unit_id, inspector_id, ""):
-                raise BadInput(
-                    f"inspector {inspector_id} is valid and not recused for {uscc}: enter the recusal first"
-                )
-    chosen = [
-        row
-        for row in _checked_rows("the visits", visits, VISIT_COLUMNS)
-        if (row["unit_id"], row["uscc"]) == (unit_id, uscc)
-    ]
-    if not chosen:
-        raise BadInput(f"the visits hold no row of unit {unit_id} and enterprise {uscc}")
-    return assign(
-        pa.Table.from_pylist(chosen),
-        roster,
-        recusals,
-        seed,
-        inspectors_per_visit=inspectors_per_visit,
-        wave=wave,
-        already=pa.Table.from_pylist(remaining, schema=SCHEMA),
-        max_visits=max_visits,
+    """The assignments of several waves as one table: what a next wave takes as `already`."""
+    return pa.concat_tables(
+        [SCHEMA.empty_table(), *(table.select(SCHEMA.names).cast(SCHEMA) for table in waves)]
     )
 
 
 def _rows(unit_id: str, unit: UnitTeams, found: list[Place], wave: int) -> Iterable[tuple[Any, ...]]:
-    chosen: dict[str, list[Place]] = defaultdict(list)
+    teams: dict[str, list[Place]] = defaultdict(list)
     for place in found:
-        chosen[place.uscc].append(place)
-    for uscc, (draw_unit_id, _) in unit.visits.items():
-        team = {
-            row["position"]: [row[name] for name in SCHEMA.names[3:]] for row in unit.already.get(uscc, ())
-        }
-        position = 0
-        for place in chosen[uscc]:
-            position = next(free for free in range(position + 1, len(team) + 2) if free not in team)
-            team[position] = [
-                place.inspector_id,
-                "member",
-                position,
-                place.eligible_count,
-                place.rank_taken,
-                place.skipped,
-                wave,
-            ]
-        ordered = [team[position] for position in sorted(team)]
-        if not any(row[1] == "leader" for row in ordered):
-            leader = next((row for row in ordered if unit.inspectors[row[0]].is_leader), None)
-            if leader is not None:
-                leader[1] = "leader"
-        yield from ((unit_id, draw_unit_id, uscc, *row) for row in ordered)
-
-
-def _standing(unit_id: str, unit: UnitTeams, per_visit: int) -> dict[str, frozenset[str]]:
-    """Team-mates who stay, by uscc of the visits to be completed."""
-    found = {}
-    for uscc in unit.visits:
-        mates = {row["inspector_id"] for row in unit.already.get(uscc, ())}
-        for mate in sorted(mates - set(unit.inspectors)):
-            why = unit.excluded.get(mate, "not in the roster")
-            raise BadInput(
-                f"inspector {mate} stands in the team of unit {unit_id} for {uscc} but is out of the roster ({why}): "
-                "replace this one as well"
-            )
-        if len(mates) >= per_visit:
-            raise BadInput(f"unit {unit_id}, enterprise {uscc}: the team is already complete")
-        found[uscc] = frozenset(mates)
-    return found
+        teams[place.uscc].append(place)
+    for uscc, team in teams.items():
+        leader = next((one.inspector_id for one in team if unit.inspectors[one.inspector_id].is_leader), None)
+        for position, one in enumerate(team, start=1):
+            role = "leader" if one.inspector_id == leader else "member"
+            yield (
+                unit_id, unit.visits[uscc][0], uscc, one.inspector_id, role, position,
+                one.eligible_count, one.rank_taken, one.skipped, wave,
+            )  # fmt: skip
 
 
 def _units(visits: pa.Table, roster: pa.Table, already: pa.Table | None) -> dict[str, UnitTeams]:
@@ -298,6 +202,10 @@ def _units(visits: pa.Table, roster: pa.Table, already: pa.Table | None) -> dict
                 raise BadInput(
                     f"inspector {row['inspector_id']} stands twice in the earlier team of unit {row['unit_id']} "
                     f"for {row['uscc']}"
+                )
+            if row["uscc"] in units[row["unit_id"]].visits:
+                raise BadInput(
+                    f"enterprise {row['uscc']} has inspectors of unit {row['unit_id']} already, from wave {row['wave']}"
                 )
             team.append(row)
     return dict(sorted(units.items()))

@@ -18,6 +18,8 @@ _SHOWN = 12
 
 @dataclass
 class UnitTeams:
+    """What is known of one unit."""
+
     visits: dict[str, tuple[str, Visit]]
     """By uscc, with the unit that drew it."""
     inspectors: dict[str, Inspector]
@@ -94,11 +96,8 @@ def no_full_assignment(
     obstacles: list[tuple[str, str, str]] = []
     has_leader = any(one.is_leader for one in unit.inspectors.values())
     for uscc in hall.usccs:
-        visit, mates = unit.visits[uscc][1], {row["inspector_id"] for row in unit.already.get(uscc, ())}
-        may_lead = not has_leader or any(unit.inspectors[mate].is_leader for mate in mates)
+        visit, may_lead = unit.visits[uscc][1], not has_leader
         for inspector_id, inspector in sorted(unit.inspectors.items()):
-            if inspector_id in mates:
-                continue
             why = missing_edge(visit, inspector, recusals.get((inspector_id, uscc)))
             if not why:
                 may_lead = may_lead or inspector.is_leader

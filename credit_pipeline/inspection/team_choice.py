@@ -6,38 +6,38 @@ several units (`inspection.assignment`), who is in the roster and who is recused
 The algorithm, exactly (k = inspectors per visit; every number is whole, every comparison of text is of code points):
 
 1. Edges. An inspector may visit an enterprise if no recusal names the two, the enterprise's region is unknown ('')
-   or begins with his region_prefix, and he has every skill the visit requires. Edges to team-mates who stand
-   already (below) do not count.
-2. Places. A visit needs k inspectors less those who stand already (`standing`: team-mates of somebody who is being
-   replaced). It needs a leader among the new ones if the unit has any leader and none stands already.
-3. Capacity. `loads` are the visits given in earlier waves. level(i) = ceil((places + all loads) / inspectors), for a
-   leader at least ceil((visits that need a leader + loads of the leaders) / leaders). While the greatest number of
-   places that can be filled with room(i) = max(0, level(i) - load(i)) is less than all: take the minimum cut nearest
-   the visits, add 1 to the level of every inspector on its near side who is below `max_visits`; if there is none,
-   no lawful assignment exists and the near side is the Hall set. Then capacity(i) = level(i) + 1, not above
-   max_visits, and room(i) = max(0, capacity(i) - load(i)). The cut nearest the visits is the set that can be reached
-   in the residual graph from visits with empty places; it is the same for every maximum flow. Levels begin at no
-   more than max_visits.
+   or begins with his region_prefix, and he has every skill the visit requires.
+2. Leaders. If the unit has any leader, every visit needs one of its k inspectors to be a leader.
+3. Capacity. load(i) are the visits given to i in earlier waves. level(i) = ceil((k x visits + all loads) /
+   inspectors); for a leader at least ceil((visits + loads of the leaders) / leaders); never above `max_visits`. While
+   the greatest number of places that can be filled with room(i) = max(0, level(i) - load(i)) is less than k x visits:
+   take the minimum cut nearest the visits and add 1 to the level of every inspector on its near side who is below
+   max_visits; if there is none, no lawful assignment exists, and the near side is the Hall set. At the end capacity(i)
+   = level(i) + 1, not above max_visits, and room(i) = max(0, capacity(i) - load(i)). The near side is what can be
+   reached in the residual graph from visits with empty places; it is the same for every maximum flow. The network:
+   source -> visit (k) -> leader (1); visit -> its gate (k - 1) -> other inspector (1); inspector -> sink (room).
+   Without leaders in the unit there are no gates.
 4. Order. Visits come by (SHA-256("FIRM1|seed|unit|uscc"), uscc), the candidates of each (inspectors with an edge)
-   by (SHA-256("ASSIGN1|seed|uscc|inspector"), inspector).
+   by (SHA-256("ASSIGN1|seed|uscc|inspector"), inspector). unit is the inspectors' unit.
 5. Choice. Each visit tries its candidates in order; one is taken unless, in this order of the reasons,
-   paired_often  (first pass only) a pair of him and one already in the team (standing ones too) was used `limit` times
-                 or more in this unit, earlier waves included; limit = ceil(visits x C(k,2) / C(inspectors,2)) + 1,
-                 visits = all of the unit in this and in earlier waves
+   paired_often  (first pass only) a pair of him and one already in the team was used `limit` times or more in this
+                 unit, earlier waves included; limit = ceil(visits x C(k,2) / C(inspectors,2)) + 1, visits = all of the
+                 unit in this and in earlier waves
    at_capacity   his room is used up by what is fixed
-   needs_leader  no exchange inside this visit leaves it a leader: he is none, and the only place left is the leader's
+   needs_leader  one place is left, the visit needs a leader and has none, and he is none
    reserved      with him fixed here no full assignment would be left for everybody
    When the candidates are used up and places are empty, a second pass tries those passed over as paired_often, in the
-   same order, without that rule.
+   same order, without that rule. The first leader taken leads, the others are members.
 
 Why a full assignment is found whenever one exists: before each decision a full assignment exists that keeps all that
 is fixed (3, then induction). Somebody in it fills the next place of this visit; he is a candidate, and he is tried in
 the first or the second pass. at_capacity, needs_leader and reserved stay true when more is fixed, so nobody rejected
 for them has to be tried again, while paired_often never rejects in the second pass. So the pair rule reorders
-candidates and costs no exactness; it is a wish, not a promise.
+candidates and costs no exactness; it is a wish, not a promise. Levels give way only to the law: they rise where region,
+skill, leaders and recusals force an uneven share, and nowhere else; a limit that must not give way is max_visits.
 
-It is not quite the uniform choice among all lawful assignments: over 5,157 of a toy (6 enterprises, 5 inspectors,
-recusals, without leader, level and pair rule) a marginal was off by 0.038 at most.
+It is not quite the uniform choice among all lawful assignments: over the 5,157 of a toy (6 enterprises, 5 inspectors,
+recusals, capacity 3, no leader, no pair rule) a marginal was off by 0.038 at most.
 """
 
 from __future__ import annotations
@@ -107,19 +107,18 @@ def choose_teams(
     *,
     per_visit: int,
     max_visits: int | None = None,
-    standing: Mapping[str, frozenset[str]] | None = None,
     loads: Mapping[str, int] | None = None,
     pairs: Mapping[tuple[str, str], int] | None = None,
     visits_before: int = 0,
 ) -> list[Place] | HallSet:
     """The teams of one unit, visit by visit in seeded order, or the conflict that prevents them.
 
-    `recusals`: (inspector_id, uscc) to reason. `standing`: uscc to team-mates who stay. `loads` and `pairs`
-    (ids sorted) count the earlier waves, in which the unit had `visits_before` enterprises that are not in `visits`.
+    `recusals`: (inspector_id, uscc) to reason. `loads` and `pairs` (ids sorted) count the earlier waves, in which the
+    unit had `visits_before` enterprises.
     """
     ordered = sorted(visits, key=lambda visit: (_hash(f"FIRM1|{seed}|{unit_id}|{visit.uscc}"), visit.uscc))
     roster = sorted(inspectors, key=lambda one: one.inspector_id)
-    matching = _Matching(ordered, roster, recusals, per_visit, standing or {}, loads or {}, max_visits)
+    matching = _Matching(ordered, roster, recusals, per_visit, loads or {}, max_visits)
     hall = matching.fill()
     if hall is not None:
         return hall
@@ -141,7 +140,7 @@ def _take(
     matching: _Matching, index: int, seed: str, used: dict[tuple[str, str], int], limit: int
 ) -> list[Place]:
     uscc = matching.visits[index].uscc
-    team = sorted(matching.standing[index])
+    team: list[str] = []
     allowed = matching.allowed(index)
     candidates = sorted(allowed, key=lambda one: (_hash(f"ASSIGN1|{seed}|{uscc}|{one}"), one))
     ranks = {candidate: rank for rank, candidate in enumerate(candidates, start=1)}
@@ -150,7 +149,7 @@ def _take(
     again: list[str] = []
     for is_first, tried in ((True, candidates), (False, again)):
         for candidate in tried:
-            if len(places) == matching.needed[index]:
+            if len(team) == matching.per_visit:
                 break
             reason: str | None
             if is_first and any(used.get(pair(candidate, mate), 0) >= limit for mate in team):
@@ -165,8 +164,7 @@ def _take(
             team.append(candidate)
             skipped = []
     for one, other in combinations(sorted(team), 2):
-        if not {one, other} <= matching.standing[index]:
-            used[one, other] = used.get((one, other), 0) + 1
+        used[one, other] = used.get((one, other), 0) + 1
     return places
 
 
@@ -188,7 +186,7 @@ class _Matching:
     """A full assignment of one unit that is changed as little as each decision needs.
 
     A flow network: visit -> leaders directly, visit -> its gate -> other inspectors, the gate as wide as the places
-    that need no leader (a visit that needs none has no gate); inspector -> sink, as wide as his room. Inspectors are
+    that need no leader (no gates in a unit without leaders); inspector -> sink, as wide as his room. Inspectors are
     bits of an integer.
     """
 
@@ -198,7 +196,6 @@ class _Matching:
         roster: Sequence[Inspector],
         recusals: Mapping[tuple[str, str], str],
         per_visit: int,
-        standing: Mapping[str, frozenset[str]],
         loads: Mapping[str, int],
         max_visits: int | None,
     ) -> None:
@@ -207,12 +204,7 @@ class _Matching:
         self.max_visits = max_visits
         self._bit = {one: bit for bit, one in enumerate(self.ids)}
         self.leader_mask = sum(1 << bit for bit, one in enumerate(roster) if one.is_leader)
-        self.standing = [frozenset(standing.get(visit.uscc, ())) for visit in visits]
-        self.needed = [per_visit - len(mates) for mates in self.standing]
-        self.needs_leader = [
-            bool(self.leader_mask) and not any(self.leader_mask >> self._bit[one] & 1 for one in mates)
-            for mates in self.standing
-        ]
+        self.per_visit = per_visit
         self.eligible = self._edges(roster, recusals)
         self.before = [loads.get(one, 0) for one in self.ids]
         self.level = self._first_levels()
@@ -231,20 +223,19 @@ class _Matching:
             if inspector in self._bit:
                 recused[uscc] = recused.get(uscc, 0) | 1 << self._bit[inspector]
         masks = []
-        for visit, mates in zip(self.visits, self.standing, strict=True):
+        for visit in self.visits:
             kind = (visit.region, visit.skills)
             if kind not in kinds:
                 kinds[kind] = sum(
                     1 << bit for bit, one in enumerate(roster) if not missing_edge(visit, one, None)
                 )
-            standing = sum(1 << self._bit[one] for one in mates)
-            masks.append(kinds[kind] & ~recused.get(visit.uscc, 0) & ~standing)
+            masks.append(kinds[kind] & ~recused.get(visit.uscc, 0))
         return masks
 
     def _first_levels(self) -> list[int]:
-        share = -(-(sum(self.needed) + sum(self.before)) // max(len(self.ids), 1))
+        share = -(-(self.per_visit * len(self.visits) + sum(self.before)) // max(len(self.ids), 1))
         leaders = list(_bits(self.leader_mask))
-        led = sum(self.needs_leader) + sum(self.before[bit] for bit in leaders)
+        led = len(self.visits) + sum(self.before[bit] for bit in leaders)
         lead_share = max(share, -(-led // max(len(leaders), 1)))
         levels = [lead_share if self.leader_mask >> bit & 1 else share for bit in range(len(self.ids))]
         return levels if self.max_visits is None else [min(level, self.max_visits) for level in levels]
@@ -260,8 +251,11 @@ class _Matching:
 
     def fill(self) -> HallSet | None:
         """Finds a full assignment and sets the rooms; otherwise the Hall set."""
+        for index in range(len(self.visits)):
+            # Where no path leads from a visit, none will after others got theirs: one try for each is a maximum flow.
+            self._serve(index)
         while True:
-            starved = [i for i, held in enumerate(self.held) if held.bit_count() < self.needed[i]]
+            starved = [i for i, held in enumerate(self.held) if held.bit_count() < self.per_visit]
             if not starved:
                 self.room = self._rooms(1)
                 return None
@@ -275,6 +269,11 @@ class _Matching:
             for bit in raised:
                 self.level[bit] += 1
             self.room = self._rooms(0)
+
+    def _serve(self, index: int) -> None:
+        while self.held[index].bit_count() < self.per_visit:
+            if self._augment([("visit", index)]) is not None:
+                return
 
     def try_to_fix(self, index: int, inspector: str) -> str | None:
         """Gives the place to `inspector` for good and returns None, or the reason why a full assignment
@@ -308,7 +307,7 @@ class _Matching:
         (the two differ by cycles and one path from the overloaded inspector to a free one).
         """
         loose = self.held[index] & ~self.fixed[index]
-        if not self.needs_leader[index] or 1 << bit & self.leader_mask:
+        if not self.leader_mask or 1 << bit & self.leader_mask:
             choices = loose
         else:
             leaders_held = self.held[index] & self.leader_mask
@@ -342,17 +341,17 @@ class _Matching:
                     return None
                 is_leader = self.leader_mask >> number & 1
                 following = [
-                    ("visit" if is_leader or not self.needs_leader[index] else "gate", index)
+                    ("visit" if is_leader or not self.leader_mask else "gate", index)
                     for index in sorted(self.movable[number])
                 ]
             else:
                 choice = self.eligible[number] & ~self.held[number] & ~seen
                 following = []
-                if self.needs_leader[number]:
+                if self.leader_mask:
                     others_held = (self.held[number] & ~self.leader_mask).bit_count()
                     if kind == "visit":
                         choice &= self.leader_mask
-                        if others_held < self.needed[number] - 1:
+                        if others_held < self.per_visit - 1:
                             following.append(("gate", number))
                     else:
                         choice &= ~self.leader_mask
@@ -389,8 +388,8 @@ class _Matching:
         supply, allowed = sum(self.room[bit] for bit in _bits(full)), 0
         for index in group:
             outside = self.eligible[index] & ~full
-            if self.needs_leader[index] and ("gate", index) not in reached:
-                supply += (outside & self.leader_mask).bit_count() + self.needed[index] - 1
+            if self.leader_mask and ("gate", index) not in reached:
+                supply += (outside & self.leader_mask).bit_count() + self.per_visit - 1
             else:
                 supply += outside.bit_count()
             allowed |= self.eligible[index]
@@ -398,6 +397,6 @@ class _Matching:
             tuple(sorted(self.visits[index].uscc for index in group)),
             tuple(self.ids[bit] for bit in _bits(allowed)),
             tuple(self.ids[bit] for bit in _bits(full)),
-            sum(self.needed[index] for index in group),
+            self.per_visit * len(group),
             supply,
         )

@@ -43,7 +43,21 @@ OPTIONAL: dict[str, set[str]] = {
     "effect_periods": {"effect_months"},
     "expert_calibration": {"micro_lower", "micro_upper"},
     "expert_scorecard": {"feature", "lower", "upper", "category"},
+    "campaigns": {"region_prefix", "industry_prefixes", "safety_tag"},
+    "draw_parties": {"signing_key", "age_recipient"},
+    "entropy_sources": {"numbers_pattern", "weekdays"},
     "indicators": {"window_months", "cap"},
+    "inspection_exceptions": {"uscc", "ratio_bp"},
+    "inspection_item_groups": {"safety_tag", "industry_sections", "required_skill"},
+    "inspection_plans": {
+        "cooperating_units",
+        "region_prefix",
+        "industry_prefixes",
+        "safety_tag",
+        "entropy_fallback",
+        "document_no",
+    },
+    "inspection_ratios": {"exception_id"},
     "rating_maps": {"mapped_grade"},
     "regions": {"parent_region", "address_keyword"},
     "unit_scopes": {"industry_section", "township"},
@@ -53,14 +67,14 @@ OPTIONAL: dict[str, set[str]] = {
 }
 """Columns that may be empty. Of a table that is not named here or in `COMPLETE`, only the key may not."""
 COMPLETE = {
-    "currencies", "grade_bounds", "holidays", "industry_divisions", "inspection_plans", "inspection_ratios",
+    "currencies", "grade_bounds", "grade_rules", "holidays", "industry_divisions", "inspection_policy",
     "inspection_result_codes", "label_rules", "measures", "model_policy", "penalty_kinds", "quality_policy",
-    "safety_rules", "size_classes", "subject_kinds", "unit_rating_schemes", "unit_system_bounds",
+    "safety_rules", "size_classes", "subject_kinds", "topup_reasons", "unit_rating_schemes", "unit_system_bounds",
     "unit_system_combinations", "vetoes",
 }  # fmt: skip
 WITHOUT_GAPS = {
-    "data_poor_rules", "effect_periods", "grade_bounds", "inspection_ratios", "model_policy", "quality_policy",
-    "vetoes",
+    "data_poor_rules", "effect_periods", "grade_bounds", "grade_rules", "inspection_item_groups", "inspection_policy",
+    "model_policy", "quality_policy", "topup_reasons", "vetoes",
 }  # fmt: skip
 """Tables in which a day without a rule leaves a hole in the grading; elsewhere a gap may be meant."""
 

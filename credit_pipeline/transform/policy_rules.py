@@ -14,7 +14,9 @@ from credit_pipeline.feeds.catalogue import feed_names
 from credit_pipeline.settings import DBT_PROJECT_DIR, POLICY_DIR
 from credit_pipeline.transform.indicator_catalogue import load_indicators
 from credit_pipeline.transform.policy_check import GRADES, PackCheck, number, rises, whole
+from credit_pipeline.transform.policy_inspection_rules import INSPECTION_RULES
 from credit_pipeline.transform.policy_pack import Row, read_table, table_specs
+from credit_pipeline.transform.policy_ratio_rules import RATIO_RULES
 from credit_pipeline.transform.policy_unit_rules import unit_systems, units
 
 POSITIVE_KINDS = {"honour", "evaluation", "evidence", "operation"}
@@ -27,8 +29,13 @@ PARAMETERS = {
     "related_person_limit": (1, 10**6), "related_hop_limit": (1, 10**6), "label_weight_limit": (1, 10**6),
     "e_needs_negative_record": (0, 1), "snapshot_share_bp": (0, 10000), "vanished_alert_bp": (0, 10000),
     "publicity_working_days": (0, 366),
+    # Above 500 the exploration floor would draw more of B than the notice's 5 %; a lower cap less.
+    "exploration_floor_bp": (0, 500), "general_item_max_ratio_bp": (500, 10000), "enterprise_visits_per_year": (0, 366),
+    "inspectors_per_visit": (2, 9), "visits_per_team_day": (1, 50), "inspector_days_per_year": (1, 366),
+    "handled_recently_rounds": (0, 12), "former_employer_years": (0, 50), "publication_working_days": (1, 366),
+    "rectification_alert_days": (0, 366), "reports_are_leads": (0, 1), "estimate_years": (1, 20),
 }  # fmt: skip
-"""Range of the parameters of model_policy and quality_policy; others must be whole numbers."""
+"""Range of the parameters of model_policy, quality_policy and inspection_policy; others must be whole numbers."""
 
 
 @cache
@@ -69,7 +76,7 @@ def grades(pack: PackCheck) -> None:
                 table, rows["E"], "probability_upper", "not_covered", "grade E must reach to 1", "write 1"
             )
     for other, column in (
-        ("data_poor_rules", "grade"), ("inspection_ratios", "grade"), ("measures", "grade"), ("vetoes", "grade"),
+        ("data_poor_rules", "grade"), ("measures", "grade"), ("vetoes", "grade"),
         ("unit_system_bounds", "grade"),
     ):  # fmt: skip
         pack.one_of(other, column, set(GRADES))
@@ -79,41 +86,6 @@ def grades(pack: PackCheck) -> None:
             pack.add("data_poor_rules", row, "grade", "a_by_default", "nobody is A for want of data",
                      "use B or C")  # fmt: skip
     pack.one_of("data_poor_rules", "path", {"insufficient_data", "new_enterprise"})
-
-
-def ratios(pack: PackCheck) -> None:
-    """Ratio and frequency never fall as the grade worsens (R11); min <= max; all cells; B is 5 % by the notice (R29)."""
-    table = "inspection_ratios"
-    pack.between(table, "ratio_bp", 0, 10000)
-    pack.between(table, "min_visits", 0, 366)
-    pack.between(table, "max_visits", 0, 366)
-    pack.one_of(table, "rounding", {"ceil", "half_up", "floor"})
-    for row in pack.rows(table):
-        low, high = whole(row["min_visits"]), whole(row["max_visits"])
-        if low is not None and high is not None and low > high:
-            pack.add(table, row, "min_visits", "min_above_max", f"more visits at least than at most ({high})",
-                     "correct one of the two")  # fmt: skip
-        if row["grade"] == "B" and row["basis"] == "notice" and row["ratio_bp"] != "500":
-            pack.add(table, row, "ratio_bp", "notice_says_five_percent", "the notice gives B a ratio of 5 %",
-                     "write 500, or name another basis")  # fmt: skip
-    for day in pack.moments(table):
-        cells = {(row["is_safety_related"], row["grade"]): row for row in pack.in_force(table, day)}
-        for safety in ("false", "true"):
-            for grade in [grade for grade in GRADES if (safety, grade) not in cells]:
-                pack.add(table, None, "grade", "grade_missing",
-                         f"grade {grade} with is_safety_related {safety} has no row on {day}",
-                         "add the row")  # fmt: skip
-            ordered = [cells[safety, grade] for grade in GRADES if (safety, grade) in cells]
-            for column in ("ratio_bp", "min_visits", "max_visits"):
-                rises(pack, table, ordered, column, strictly=False, day=str(day))
-        for grade in GRADES:
-            rest, concerned = cells.get(("false", grade)), cells.get(("true", grade))
-            if rest and concerned:
-                low, high = whole(rest["ratio_bp"]), whole(concerned["ratio_bp"])
-                if low is not None and high is not None and (high < low or 0 < low != high):
-                    pack.add(table, concerned, "ratio_bp", "safety_ratio",
-                             f"the ratio of the rest of grade {grade} is {low} (line {rest.line})",
-                             "use the same ratio for both, or 0 for the rest")  # fmt: skip
 
 
 def effects(pack: PackCheck) -> None:
@@ -159,7 +131,7 @@ def _shipped(name: str) -> list[Row]:
 
 def parameters(pack: PackCheck) -> None:
     """Whole numbers in their range; none missing, none unknown."""
-    for table in ("model_policy", "quality_policy"):
+    for table in ("model_policy", "quality_policy", "inspection_policy"):
         known = {row["parameter"] for row in _shipped(table)}
         present = pack.values(table, "parameter")
         for row in pack.rows(table):
@@ -296,5 +268,5 @@ def _covers(pack: PackCheck, table: str, rows: list[Row], lower: str, upper: str
 
 
 RULES: list[Callable[[PackCheck], None]] = [
-    grades, ratios, effects, parameters, vetoes, indicators, expert_card, units, unit_systems,
+    grades, effects, parameters, vetoes, indicators, expert_card, units, unit_systems, *RATIO_RULES, *INSPECTION_RULES,
 ]  # fmt: skip

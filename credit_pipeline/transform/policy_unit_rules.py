@@ -42,9 +42,6 @@ def units(pack: PackCheck) -> None:
         if not re.fullmatch(r"\d{2}", row["division"], re.ASCII):
             pack.add("industry_divisions", row, "division", "not_a_code",
                      "a division has two digits; a spreadsheet drops the leading zero", "write 01, not 1")  # fmt: skip
-    pack.between("inspection_plans", "rounds_per_year", 1, 366)
-    pack.between("inspection_plans", "first_due_month", 1, 12)
-    pack.between("inspection_plans", "first_due_day", 1, 28)
     pack.between("currencies", "yuan_per_100_units", 1, 10**9)
 
 

@@ -1,20 +1,46 @@
-{# 守法企业无事不扰、对违法企业利剑高悬: ratio and visits never fall as the grade worsens, min <= max, all ten cells are there,
-   and a grade has one ratio among those who may be drawn (an exempt cell has 0). #}
+{# 守法企业无事不扰、对违法企业利剑高悬: for every unit and item that some row names, the ratio and the visits that hold (the most
+   specific row) never fall as the grade worsens; min <= max; all ten cells of all units and items are there; A without
+   safety and B other than the notice says only under an exception in force. #}
 with
     ratios as (
         select *, position(grade in 'ABCDE') as grade_rank from {{ in_force("inspection_ratios") }} as r
-    )
-select 'falls' as problem, a.grade
-from ratios as a
-join ratios as b on b.is_safety_related = a.is_safety_related and b.grade_rank = a.grade_rank + 1
+    ),
+    places as (
+        select u.unit_id, i.item_code
+        from (select distinct unit_id from ratios) as u
+        cross join (select distinct item_code from ratios) as i
+    ),
+    candidates as (
+        select
+            p.unit_id,
+            p.item_code,
+            r.grade,
+            r.grade_rank,
+            r.is_safety_related,
+            r.ratio_bp,
+            r.min_visits,
+            r.max_visits,
+            row_number() over (
+                partition by p.unit_id, p.item_code, r.grade, r.is_safety_related
+                order by
+                    case when r.item_code <> '*' then 0 else 1 end asc nulls last,
+                    case when r.unit_id <> '*' then 0 else 1 end asc nulls last
+            ) as place
+        from places as p
+        join ratios as r on r.unit_id in (p.unit_id, '*') and r.item_code in (p.item_code, '*')
+    ),
+    cells as (select * from candidates where place = 1)
+select 'falls' as problem, a.unit_id, a.item_code, a.grade
+from cells as a
+join
+    cells as b
+    on b.unit_id = a.unit_id
+    and b.item_code = a.item_code
+    and b.is_safety_related = a.is_safety_related
+    and b.grade_rank = a.grade_rank + 1
 where b.ratio_bp < a.ratio_bp or b.min_visits < a.min_visits or b.max_visits < a.max_visits
 union all
-select 'safety below the rest' as problem, a.grade
-from ratios as a
-join ratios as b on b.grade = a.grade and a.is_safety_related and not b.is_safety_related
-where a.ratio_bp < b.ratio_bp or (b.ratio_bp > 0 and a.ratio_bp <> b.ratio_bp)
-union all
-select 'bounds' as problem, grade
+select 'bounds' as problem, unit_id, item_code, grade
 from ratios
 where
     min_visits > max_visits
@@ -22,10 +48,17 @@ where
     or ratio_bp > 10000
     or rounding not in ('ceil', 'half_up', 'floor')
 union all
-select 'cells' as problem, 'A-E' as grade
+select 'cells' as problem, '*' as unit_id, '*' as item_code, 'A-E' as grade
 from ratios
+where unit_id = '*' and item_code = '*'
 having count(*) <> 10
 union all
-select 'B is 5 % by the notice' as problem, grade
-from ratios
-where grade = 'B' and basis = 'notice' and ratio_bp <> 500
+select 'exception' as problem, r.unit_id, r.item_code, r.grade
+from ratios as r
+left join {{ in_force("inspection_exceptions") }} as e on e.exception_id = r.exception_id
+where
+    e.exception_id is null
+    and (
+        (r.grade = 'A' and not r.is_safety_related and r.ratio_bp > 0)
+        or (r.grade = 'B' and r.ratio_bp <> 500)
+    )

@@ -1,298 +1,207 @@
-"""Inspectors for drawn enterprises: lawful always, replayable, and infeasible only when it truly is."""
+"""Inspectors of a round as tables: malformed input, conflicts in words, joint plans, waves."""
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import math
-from collections import Counter, defaultdict
-from fractions import Fraction
+from collections import Counter
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from teams_support import ROSTER, USCCS, VISITS, Unit, plain, seed, table, teams
 
 from credit_pipeline.errors import BadInput
-from credit_pipeline.inspection import protocol
-from credit_pipeline.inspection.assignment import Assignment, assign
+from credit_pipeline.inspection.assignment import SCHEMA, assign, standing_assignments
 
-USCCS = [f"914113000000000{number:02d}X" for number in range(40)]
-
-
-def _seed(number: int) -> str:
-    return hashlib.sha256(f"seed {number}".encode()).hexdigest()
+NOBODY = table(ROSTER, [])
 
 
-def _inspectors(leaders: dict[str, bool], unit: str = "A01") -> pa.Table:
-    return pa.table(
-        {
-            "inspector_id": pa.array(list(leaders), pa.string()),
-            "unit_id": pa.array([unit] * len(leaders), pa.string()),
-            "is_leader": pa.array(list(leaders.values()), pa.bool_()),
-        }
-    )
+def _visits(*rows: tuple[str, str]) -> pa.Table:
+    return table(VISITS, [(unit, unit, uscc, "", "") for unit, uscc in rows])
 
 
-def _teams(found: Assignment) -> dict[str, tuple[str, ...]]:
-    teams: dict[str, list[str]] = defaultdict(list)
-    for row in found.assignments.to_pylist():
-        teams[row["uscc"]].append(row["inspector_id"])
-    return {uscc: tuple(team) for uscc, team in teams.items()}
-
-
-# --- oracle: try everything
-# -------------------------------------------------------------------------------------------
-
-
-def _capacity(enterprises: int, leaders: dict[str, bool], per: int) -> dict[str, int]:
-    share = math.ceil(Fraction(per * enterprises, len(leaders))) + 1
-    lead_share = math.ceil(Fraction(enterprises, sum(leaders.values()))) + 1 if any(leaders.values()) else 0
-    return {one: max(share, lead_share) if leaders[one] else share for one in leaders}
-
-
-def _oracle(
-    usccs: list[str], leaders: dict[str, bool], recusals: set[tuple[str, str]], per: int, seed: str
-) -> dict[str, tuple[str, ...]] | None:
-    """The same rule by trying every completion; None if there is no lawful assignment at all."""
-    capacity = _capacity(len(usccs), leaders, per)
-    ordered = sorted(usccs, key=lambda uscc: hashlib.sha256(f"FIRM1|{seed}|A01|{uscc}".encode()).hexdigest())
-
-    def teams(uscc: str) -> list[frozenset[str]]:
-        allowed = [one for one in leaders if (one, uscc) not in recusals]
-        return [
-            frozenset(team)
-            for team in itertools.combinations(allowed, per)
-            if not any(leaders.values()) or any(leaders[one] for one in team)
-        ]
-
-    def possible(taken: list[set[str]], load: Counter[str], index: int) -> bool:
-        if index == len(ordered):
-            return True
-        must = taken[index] if index < len(taken) else set()
-        for team in teams(ordered[index]):
-            if must <= team and all(load[one] < capacity[one] for one in team):
-                load.update(team)
-                done = possible(taken, load, index + 1)
-                load.subtract(team)
-                if done:
-                    return True
-        return False
-
-    taken: list[set[str]] = []
-    if not possible(taken, Counter(), 0):
-        return None
-    result = {}
-    for uscc in ordered:
-        taken.append(set())
-        order = sorted(
-            leaders, key=lambda one: hashlib.sha256(f"ASSIGN1|{seed}|{uscc}|{one}".encode()).hexdigest()
-        )
-        chosen: list[str] = []
-        for candidate in order:
-            if len(chosen) == per:
-                break
-            taken[-1].add(candidate)
-            if possible(taken, Counter(), 0):
-                chosen.append(candidate)
-            else:
-                taken[-1].discard(candidate)
-        result[uscc] = tuple(chosen)
-    return result
-
-
-@st.composite
-def small_units(draw: st.DrawFn) -> tuple[list[str], dict[str, bool], set[tuple[str, str]], int, str]:
-    per = draw(st.sampled_from([2, 2, 2, 3]))
-    leaders = {f"I{number}": draw(st.booleans()) for number in range(draw(st.integers(per, 5)))}
-    usccs = USCCS[: draw(st.integers(1, 4))]
-    pairs = [(inspector, uscc) for inspector in leaders for uscc in usccs]
-    recusals = draw(st.sets(st.sampled_from(pairs), max_size=len(pairs)))
-    return usccs, leaders, recusals, per, _seed(draw(st.integers(0, 10_000)))
-
-
-@settings(max_examples=150, deadline=None)
-@given(small_units())
-def test_look_ahead_equals_trying_everything(
-    case: tuple[list[str], dict[str, bool], set[tuple[str, str]], int, str],
-) -> None:
-    """Infeasible exactly when no lawful assignment exists; otherwise the first candidates that leave one
-    possible.
-    """
-    usccs, leaders, recusals, per, seed = case
-    expected = _oracle(usccs, leaders, recusals, per, seed)
-    found = assign(
-        [("A01", uscc) for uscc in usccs], _inspectors(leaders), seed, per_enterprise=per, recusals=recusals
-    )
-    if expected is None:
-        (unit,) = found.infeasible
-        assert found.assignments.num_rows == 0 and unit.reason == "no_full_assignment"
-        assert unit.demand > unit.supply
-        for uscc in unit.enterprises:
-            allowed = {one for one in leaders if (one, uscc) not in recusals}
-            assert allowed <= set(unit.inspectors)
-        assert "A01" in unit.message() and unit.enterprises[0] in unit.message()
-        smaller = _oracle(list(unit.enterprises), leaders, recusals, per, seed)
-        # Fewer enterprises also lower the capacity, so the named group alone cannot be served either.
-        assert smaller is None
-    else:
-        assert not found.infeasible
-        assert _teams(found) == expected
-
-
-@st.composite
-def larger_units(draw: st.DrawFn) -> tuple[list[tuple[str, str]], pa.Table, set[tuple[str, str]], str]:
-    drawn, tables, recusals = [], [], set()
-    for unit in ("A01", "B02"):
-        leaders = {f"{unit}-{number}": number % 3 == 0 for number in range(draw(st.integers(1, 12)))}
-        usccs = USCCS[: draw(st.integers(0, 40))]
-        drawn += [(unit, uscc) for uscc in usccs]
-        tables.append(_inspectors(leaders, unit))
-        for uscc in usccs:
-            recusals |= {(one, uscc) for one in draw(st.sets(st.sampled_from(sorted(leaders)), max_size=3))}
-    return drawn, pa.concat_tables(tables), recusals, _seed(draw(st.integers(0, 10_000)))
-
-
-@settings(max_examples=60, deadline=None)
-@given(larger_units(), st.randoms())
-def test_assignments_are_lawful_and_replay_from_any_order(
-    case: tuple[list[tuple[str, str]], pa.Table, set[tuple[str, str]], str], shuffle: Any
-) -> None:
-    """Two different, none recused, none over capacity, one leader; all or nothing per unit; input order
-    irrelevant.
-    """
-    drawn, inspectors, recusals, seed = case
-    found = assign(drawn, inspectors, seed, recusals=recusals)
-    failed = {unit.unit_id for unit in found.infeasible}
-    rows = found.assignments.to_pylist()
-    roster = {(row["unit_id"], row["inspector_id"]): row["is_leader"] for row in inspectors.to_pylist()}
-    teams: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        teams[row["unit_id"], row["uscc"]].append(row)
-    assert set(teams) == {(unit, uscc) for unit, uscc in drawn if unit not in failed}
-    for (unit, uscc), team in teams.items():
-        assert [row["position"] for row in team] == [1, 2]
-        assert len({row["inspector_id"] for row in team}) == 2
-        assert all((row["inspector_id"], uscc) not in recusals for row in team)
-        assert [row["role"] for row in team].count("leader") == 1
-        leader = next(row for row in team if row["role"] == "leader")
-        assert roster[unit, leader["inspector_id"]]
-        allowed = [one for owner, one in roster if owner == unit and (one, uscc) not in recusals]
-        order = sorted(allowed, key=lambda one: protocol.candidate_order(seed, uscc, one))
-        passed = [name.split(":")[0] for row in team for name in row["skipped"].split(";") if name]
-        assert [order[row["rank_taken"] - 1] for row in team] == [row["inspector_id"] for row in team]
-        assert sorted(passed + [row["inspector_id"] for row in team]) == sorted(
-            order[: team[1]["rank_taken"]]
-        )
-        assert {row["eligible_count"] for row in team} == {len(allowed)}
-    for (unit, inspector), count in Counter((row["unit_id"], row["inspector_id"]) for row in rows).items():
-        leaders = {one: is_leader for (owner, one), is_leader in roster.items() if owner == unit}
-        assert count <= _capacity(sum(owner == unit for owner, _ in drawn), leaders, 2)[inspector]
-    shuffle.shuffle(drawn)
-    order = list(range(inspectors.num_rows))
-    shuffle.shuffle(order)
-    columns = {"uscc": [uscc for _, uscc in drawn], "unit_id": [unit for unit, _ in drawn]}
-    as_table = pa.table(columns, schema=pa.schema({"uscc": pa.string(), "unit_id": pa.string()}))
-    again = assign(as_table, inspectors.take(order), seed, recusals=sorted(recusals, reverse=True))
-    assert again.assignments.equals(found.assignments) and again.infeasible == found.infeasible
+def _roster(unit: str, **leaders: bool) -> pa.Table:
+    return table(ROSTER, [(unit, one, is_leader, "", "", "") for one, is_leader in leaders.items()])
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_fewer_than_two_inspectors_are_reported_never_used(count: int) -> None:
     """A single inspector is an unlawful inspection; silence about it is worse."""
-    leaders = {"I1": True} if count else {}
-    found = assign([("A01", USCCS[0])], _inspectors(leaders), _seed(1))
+    valid = [("A01", "I1", True, "", "", "")] if count else []
+    roster = table(ROSTER, [*valid, ("A01", "I9", True, "", "", "certificate_expired")])
+    found = assign(_visits(("A01", USCCS[0])), roster, None, seed(1))
     (unit,) = found.infeasible
     assert found.assignments.num_rows == 0
-    assert (unit.unit_id, unit.reason, unit.inspectors) == ("A01", "too_few_inspectors", tuple(leaders))
+    assert (unit.unit_id, unit.reason, unit.inspectors) == ("A01", "too_few_inspectors", ("I1",) * count)
     assert f"{count} valid inspector(s)" in unit.message()
+    assert "certificate_expired: I9" in unit.message()
 
 
 def test_a_unit_whose_leaders_are_all_recused_is_reported() -> None:
-    found = assign(
-        [("A01", USCCS[0]), ("A01", USCCS[1])],
-        _inspectors({"I1": True, "I2": False, "I3": False}),
-        _seed(1),
-        recusals={("I1", USCCS[1])},
+    unit = plain({"I1": True, "I2": False, "I3": False}, 2, recusals={("I1", USCCS[1])})
+    (conflict,) = unit.assign(1).infeasible
+    assert conflict.enterprises == (USCCS[1],) and (conflict.demand, conflict.supply) == (2, 1)
+    assert "nobody allowed may lead" in conflict.message() and "recusal: relative: I1" in conflict.message()
+
+
+def test_a_conflict_names_each_reason_and_who_it_keeps_out() -> None:
+    """Whoever must settle it needs the enterprise, the inspectors and why each cannot go; not only a unit's number."""
+    unit = Unit(
+        {
+            "I1": (True, "", "food"),
+            "I2": (False, "411302", "food"),
+            "I3": (False, "", "fire"),
+            "I4": (False, "", "food"),
+        },
+        {USCCS[0]: ("411330", "food"), USCCS[1]: ("", "")},
+        {("I4", USCCS[0])},
     )
-    (unit,) = found.infeasible
-    assert unit.enterprises == (USCCS[1],) and (unit.demand, unit.supply) == (2, 1)
+    roster = pa.concat_tables([unit.roster_table(), table(ROSTER, [("A01", "I5", True, "", "", "on_leave")])])
+    found = assign(unit.visit_table(), roster, unit.recusal_table(), seed(1))
+    (conflict,) = found.infeasible
+    assert conflict.enterprises == (USCCS[0],) and conflict.inspectors == ("I1",)
+    assert set(conflict.obstacles) == {
+        (USCCS[0], "I2", "region 411302 only"),
+        (USCCS[0], "I3", "lacks skill food"),
+        (USCCS[0], "I4", "recusal: relative"),
+        (USCCS[0], "I5", "on_leave"),
+    }
+    for words in ("region 411302 only: I2", "lacks skill food: I3", "recusal: relative: I4", "on_leave: I5"):
+        assert words in conflict.message()
+
+
+def test_a_limit_of_visits_is_never_passed() -> None:
+    """max_visits is a limit of the plan: it stops the unit and names itself, levels may not rise over it."""
+    leaders = {"I1": True, "I2": True, "I3": True}
+    assert not plain(leaders, 6, max_visits=4).assign(1).infeasible
+    (conflict,) = plain(leaders, 7, max_visits=4).assign(1).infeasible
+    assert (conflict.demand, conflict.supply) == (14, 12) and "capacity: I1, I2, I3" in conflict.message()
+
+
+def test_a_long_conflict_stays_readable() -> None:
+    """A unit with sixty enterprises in conflict must not print them all; the report holds them."""
+    (conflict,) = plain({"I1": True, "I2": False}, 60, max_visits=10).assign(1).infeasible
+    assert len(conflict.enterprises) == 60 and "and 48 more" in conflict.message()
 
 
 def test_a_unit_without_leaders_is_assigned_and_named() -> None:
-    found = assign([("A01", USCCS[0])], _inspectors({"I1": False, "I2": False}), _seed(1))
+    found = plain({"I1": False, "I2": False}, 1).assign(1)
     assert found.units_without_leader == ("A01",)
     assert found.assignments["role"].to_pylist() == ["member", "member"]
 
 
 def test_few_leaders_lead_more_than_an_even_share() -> None:
     """A bureau with one leader in six could otherwise never be assigned: every visit needs one."""
-    leaders = {f"I{number}": number == 0 for number in range(6)}
-    found = assign([("A01", uscc) for uscc in USCCS], _inspectors(leaders), _seed(1))
+    found = plain({f"I{number}": number == 0 for number in range(6)}, 40).assign(1)
     assert not found.infeasible
     counts = Counter(found.assignments["inspector_id"].to_pylist())
     assert counts.pop("I0") == 40 and max(counts.values()) <= 15
 
 
+def test_the_few_with_a_skill_go_more_often_and_only_they() -> None:
+    """Two of eight know fire safety and 20 of 40 visits need it: they rise to what the law forces, one more is left to
+    chance, and the others keep their even share.
+    """
+    unit = Unit(
+        {f"I{number}": (number % 2 == 0, "", "fire" if number < 2 else "") for number in range(8)},
+        {uscc: ("", "fire" if number < 20 else "") for number, uscc in enumerate(USCCS[:40])},
+    )
+    found = unit.assign(1)
+    assert not found.infeasible
+    counts = Counter(found.assignments["inspector_id"].to_pylist())
+    assert all(20 <= counts[one] <= 21 for one in ("I0", "I1"))
+    assert max(counts[f"I{number}"] for number in range(2, 8)) <= 11
+
+
 def test_one_failing_unit_does_not_stop_the_others() -> None:
-    table = pa.concat_tables([_inspectors({"I1": True}), _inspectors({"J1": True, "J2": False}, "B02")])
-    found = assign([("A01", USCCS[0]), ("B02", USCCS[0])], table, _seed(1))
+    roster = pa.concat_tables([_roster("A01", I1=True), _roster("B02", J1=True, J2=False)])
+    found = assign(_visits(("A01", USCCS[0]), ("B02", USCCS[0])), roster, None, seed(1))
     assert [unit.unit_id for unit in found.infeasible] == ["A01"]
     assert found.assignments["unit_id"].to_pylist() == ["B02", "B02"]
 
 
-def test_only_drawn_rows_of_a_ticket_table_count() -> None:
-    drawn = pa.table({"unit_id": ["A01"] * 3, "uscc": USCCS[:3], "is_drawn": [True, False, True]})
-    found = assign(drawn, _inspectors({"I1": True, "I2": False}), _seed(1))
-    assert set(found.assignments["uscc"].to_pylist()) == {USCCS[0], USCCS[2]}
+def test_every_unit_of_a_joint_plan_brings_its_own_team() -> None:
+    """进一次门、查多项事: one drawn enterprise, three units at its door, each with its own two and its own leader."""
+    roster = pa.concat_tables(
+        _roster(unit, **{f"{unit}{number}": number == 0 for number in range(3)})
+        for unit in ("A01", "B02", "C03")
+    )
+    visits = table(
+        VISITS, [(unit, "A01", uscc, "", "") for unit in ("A01", "B02", "C03") for uscc in USCCS[:5]]
+    )
+    found = assign(visits, roster, None, seed(1))
+    rows = found.assignments.to_pylist()
+    assert len(rows) == 30 and {row["draw_unit_id"] for row in rows} == {"A01"}
+    assert all(row["inspector_id"].startswith(row["unit_id"]) for row in rows)
+    assert Counter((row["uscc"], row["unit_id"]) for row in rows if row["role"] == "leader") == Counter(
+        (uscc, unit) for uscc in USCCS[:5] for unit in ("A01", "B02", "C03")
+    )
+
+
+def test_a_later_wave_evens_out_the_loads_of_the_first() -> None:
+    """Ten more visits after ten: nobody above an even share of all twenty and one."""
+    leaders = {f"I{number}": True for number in range(5)}
+    first = plain(leaders, 10).assign(1).assignments
+    second = plain({}, 20)
+    later = Unit(
+        plain(leaders, 1).inspectors,
+        dict.fromkeys(list(second.visits)[10:], ("", "")),
+        already=standing_assignments([first]),
+    ).assign(1, wave=2)
+    assert set(later.assignments["wave"].to_pylist()) == {2}
+    both = Counter(first["inspector_id"].to_pylist()) + Counter(later.assignments["inspector_id"].to_pylist())
+    assert sum(both.values()) == 40 and max(both.values()) <= 9
+
+
+def test_a_visit_has_inspectors_once() -> None:
+    unit = plain({"I1": True, "I2": False}, 2)
+    unit.already = standing_assignments([unit.assign(1).assignments])
+    with pytest.raises(BadInput, match="has inspectors of unit A01 already, from wave 1"):
+        unit.assign(1, wave=2)
 
 
 def test_nothing_drawn_gives_an_empty_typed_table() -> None:
-    found = assign([], _inspectors({}), _seed(1))
-    assert found.assignments.num_rows == 0 and "skipped" in found.assignments.column_names
+    found = assign(_visits(), NOBODY, None, seed(1))
+    assert found.assignments.num_rows == 0 and found.assignments.schema == SCHEMA
 
 
-def test_every_allowed_pair_has_a_chance() -> None:
-    """Look-ahead must not shut anybody out: over seeds each inspector serves each enterprise, none far too
-    often.
-    """
-    leaders = {f"I{number}": number < 2 for number in range(5)}
-    usccs = USCCS[:6]
-    recusals = {("I0", usccs[0]), ("I3", usccs[1])}
-    counts: Counter[tuple[str, str]] = Counter()
-    for number in range(400):
-        found = assign(
-            [("A01", uscc) for uscc in usccs], _inspectors(leaders), _seed(number), recusals=recusals
-        )
-        counts.update((one, uscc) for uscc, team in _teams(found).items() for one in team)
-    pairs = {(one, uscc) for one in leaders for uscc in usccs} - recusals
-    assert set(counts) == pairs
-    assert min(counts.values()) >= 40
+def test_inspectors_out_of_the_roster_are_never_sent() -> None:
+    roster = table(
+        ROSTER,
+        [
+            ("A01", f"I{number}", True, "", "", "" if number < 3 else "certificate_ends_in_window")
+            for number in range(9)
+        ],
+    )
+    found = assign(_visits(*(("A01", uscc) for uscc in USCCS)), roster, None, seed(1))
+    assert set(found.assignments["inspector_id"].to_pylist()) == {"I0", "I1", "I2"}
+    assert len(teams(found)) == len(USCCS)
 
 
 @pytest.mark.parametrize(
-    ("drawn", "inspectors", "message"),
+    ("visits", "roster", "message"),
     [
-        ([("A01", USCCS[0])] * 2, _inspectors({}), "drawn twice"),
-        ([("a01", USCCS[0])], _inspectors({}), "unit_id"),
-        ([("A01", "x")], _inspectors({}), "uscc"),
-        ([], pa.concat_tables([_inspectors({"I1": True})] * 2), "twice in the directory"),
-        ([], _inspectors({"a|b": True}), "inspector_id"),
-        ([], _inspectors({"I1": True}).drop_columns(["is_leader"]), "is_leader"),
-        (pa.table({"uscc": USCCS[:1]}), _inspectors({}), "unit_id"),
-        (
-            [],
-            pa.table({"inspector_id": ["I1"], "unit_id": ["A01"], "is_leader": pa.nulls(1, pa.bool_())}),
-            "true or false",
-        ),
+        (_visits(("A01", USCCS[0]), ("A01", USCCS[0])), NOBODY, "twice among the visits"),
+        (_visits(("a01", USCCS[0])), NOBODY, "unit_id"),
+        (_visits(("A01", "x")), NOBODY, "uscc"),
+        (table(VISITS, [("A01", "A01", USCCS[0], "41-13", "")]), NOBODY, "region"),
+        (table(VISITS, [("A01", "A01", USCCS[0], None, "")]), NOBODY, "region"),
+        (table(VISITS, [("A01", "A01", USCCS[0], "", "a b")]), NOBODY, "required_skills"),
+        (_visits(), pa.concat_tables([_roster("A01", I1=True)] * 2), "twice in the roster"),
+        (_visits(), table(ROSTER, [("A01", "a|b", True, "", "", "")]), "inspector_id"),
+        (_visits(), _roster("A01", I1=True).drop_columns(["is_leader"]), "is_leader"),
+        (_visits().drop_columns(["unit_id"]), NOBODY, "unit_id"),
+        (_visits(), table(ROSTER, [("A01", "I1", None, "", "", "")]), "true or false"),
     ],
 )
-def test_malformed_input_is_refused(drawn: Any, inspectors: pa.Table, message: str) -> None:
+def test_malformed_input_is_refused(visits: pa.Table, roster: pa.Table, message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        assign(drawn, inspectors, _seed(1))
+        assign(visits, roster, None, seed(1))
 
 
-def test_one_inspector_per_enterprise_cannot_be_asked_for() -> None:
-    with pytest.raises(BadInput, match="two at least"):
-        assign([], _inspectors({}), _seed(1), per_enterprise=1)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"inspectors_per_visit": 1}, "two at least"), ({"wave": 0}, "from 1"), ({"max_visits": 0}, "from 1")],
+)
+def test_unlawful_options_are_refused(options: Any, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        assign(_visits(), NOBODY, None, seed(1), **options)

@@ -160,6 +160,149 @@ CASES: dict[str, tuple[str, Callable[[Cells], Place], str]] = {
         "inspection_ratios", put("ratio_bp", "600", grade="B", is_safety_related="false"), "notice_says_five_percent",
     ),
     "safety drawn less": ("inspection_ratios", put("ratio_bp", "1999", **SAFE), "safety_ratio"),
+    "a cell of no unit": ("inspection_ratios", again("unit_id", {"unit_id": "411300XX"}, **SAFE), "reference"),
+    "a cell of no code": ("inspection_ratios", again("item_code", {"item_code": "general"}, **SAFE), "not_a_code"),
+    "a ratio without a visit": (
+        "inspection_ratios", put("max_visits", "0", told="max_visits", grade="E", is_safety_related="true"),
+        "no_visit_allowed",
+    ),
+    "a unit draws D less than C": (
+        "inspection_ratios",
+        again("ratio_bp", {"unit_id": "411300EE", "ratio_bp": "1500"}, grade="D", is_safety_related="false"), "falls",
+    ),
+    "an item visits D less than C": (
+        "inspection_ratios",
+        again("max_visits", {"item_code": "GENERAL", "min_visits": "0", "max_visits": "0", "ratio_bp": "0"},
+              grade="D", is_safety_related="false"), "falls",
+    ),
+    "a unit and item draw E less than the unit draws D": (
+        "inspection_ratios",
+        again("ratio_bp", {"unit_id": "411300EE", "item_code": "SAFETY", "ratio_bp": "4999"},
+              grade="E", is_safety_related="true"), "falls",
+    ),
+    "a period of a unit in which ratios fall": (
+        "inspection_ratios",
+        again("ratio_bp", {"unit_id": "411300EE", "ratio_bp": "100", "effective_from": "2031-01-01",
+                           "effective_to": "2031-03-31"}, **SAFE), "falls",
+    ),
+    "C below the exploration floor of A": (
+        "inspection_ratios",
+        again("ratio_bp", {"item_code": "SAFETY", "ratio_bp": "0", "min_visits": "0"}, **SAFE), "falls",
+    ),
+    "safety flag of another item": (
+        "inspection_ratios", again("is_safety_related", {"item_code": "GENERAL"}, **SAFE), "safety_flag_differs",
+    ),
+    "A drawn without an exception": (
+        "inspection_ratios", put("ratio_bp", "100", grade="A", is_safety_related="false"), "a_is_exempt",
+    ),
+    "A visited without an exception": (
+        "inspection_ratios", put("max_visits", "1", grade="A", is_safety_related="false"), "a_is_exempt",
+    ),
+    "B of one unit against the notice": (
+        "inspection_ratios",
+        again("ratio_bp", {"unit_id": "411300EE", "ratio_bp": "499", "basis": "policy default, not law"},
+              grade="B", is_safety_related="true"), "notice_says_five_percent",
+    ),
+    "an exception nobody knows": (
+        "inspection_ratios", put("exception_id", "TX-1", grade="B", is_safety_related="true"), "reference",
+    ),
+    "more visits than the city allows": (
+        "inspection_ratios", again("min_visits", {"unit_id": "411300EE", "min_visits": "7", "max_visits": "9"},
+                                   grade="E", is_safety_related="false"), "above_city_cap",
+    ),
+    # items
+    "an item of no kind": ("inspection_item_groups", put("item_kind", "usual", item_code="GENERAL"), "not_allowed"),
+    "an item in small letters": ("inspection_item_groups", put("item_code", "general", item_code="GENERAL"), "not_a_code"),
+    "a cap below B": ("inspection_item_groups", put("max_ratio_bp", "499", item_code="GENERAL"), "out_of_range"),
+    "a cap on a key item": ("inspection_item_groups", put("max_ratio_bp", "5000", item_code="SAFETY"), "key_item_capped"),
+    "an item of no tag": ("inspection_item_groups", put("safety_tag", "sugar", item_code="SAFETY"), "reference"),
+    "an item of no section": (
+        "inspection_item_groups", put("industry_sections", "C|Z", item_code="SAFETY"), "not_allowed",
+    ),
+    "two skills in one": ("inspection_item_groups", put("required_skill", "food+drugs", item_code="SAFETY"), "not_allowed"),
+    # plans
+    "a template in capitals": ("inspection_plans", put("plan_template", "GENERAL", plan_template="general"), "not_a_code"),
+    "a plan of no direction": ("inspection_plans", put("direction", "both", plan_template="general"), "not_allowed"),
+    "an undirected plan with a limit": (
+        "inspection_plans", put("region_prefix", "411302", told="direction", plan_template="general"), "direction_differs",
+    ),
+    "a directed plan without a limit": (
+        "inspection_plans", put("direction", "directed", plan_template="general"), "direction_differs",
+    ),
+    "a plan of no unit": ("inspection_plans", put("initiator", "411300XX", plan_template="general"), "reference"),
+    "a joint plan with no unit": (
+        "inspection_plans", put("cooperating_units", "411300XX", plan_template="general"), "reference",
+    ),
+    "a joint plan nobody starts": (
+        "inspection_plans", put("cooperating_units", "411300EE", plan_template="general"), "joint_without_initiator",
+    ),
+    "a unit cooperates twice": (
+        "inspection_plans", put("cooperating_units", "411300EE|411300EE", plan_template="general"), "named_twice",
+    ),
+    "a misspelt item": ("inspection_plans", put("item_codes", "GENERL|SAFETY", plan_template="general"), "item_of_feed"),
+    "an item of no code": ("inspection_plans", put("item_codes", "GENERAL|safety", plan_template="general"), "not_a_code"),
+    "a plan without items": ("inspection_plans", put("item_codes", "", plan_template="general"), "empty"),
+    "an item that ends before its plan": (
+        "inspection_item_groups",
+        lambda cells: (put("effective_to", "2030-12-31", item_code="SAFETY")(cells), Place(2, "item_codes"))[1],
+        "inspection_plans:item_not_in_force",
+    ),
+    "five rounds a year": ("inspection_plans", put("rounds_per_year", "5", plan_template="general"), "rounds_do_not_divide"),
+    "a round in the next year": (
+        "inspection_plans",
+        lambda cells: (put("rounds_per_year", "4", plan_template="general")(cells),
+                       put("first_due_month", "4", plan_template="general")(cells))[1], "round_in_next_year",
+    ),
+    "a window into the next round": (
+        "inspection_plans", put("rounds_per_year", "2", told="window_days", plan_template="general"), "window_too_long",
+    ),
+    "a window into the next year": (
+        "inspection_plans", put("first_due_day", "2", told="window_days", plan_template="general"), "window_too_long",
+    ),
+    "a party nobody knows": ("inspection_plans", put("parties", "credit_office|notary", plan_template="general"), "reference"),
+    "a party twice": (
+        "inspection_plans", put("parties", "credit_office|credit_office", plan_template="general"), "named_twice",
+    ),
+    "no known source of entropy": ("inspection_plans", put("entropy_source", "3D", plan_template="general"), "reference"),
+    "a lottery drawn on the day of the commitments": (
+        "inspection_plans", put("entropy_source", "KL8", told="entropy_lag_days", plan_template="general"), "out_of_range",
+    ),
+    "a fallback that is none": ("inspection_plans", put("entropy_fallback", "NONE", plan_template="general"), "no_fallback"),
+    "a plan nobody ordered": (
+        "inspection_plans", put("basis", "decided", told="document_no", plan_template="general"), "document_missing",
+    ),
+    "a plan nobody approved": ("inspection_plans", put("approved_by", "待定", plan_template="general"), "placeholder"),
+    "a plan of no industry": ("inspection_plans", put("industry_prefixes", "C99", plan_template="general"), "reference"),
+    # grades in practice, top-ups, parties, sources
+    "A in campaigns": ("grade_rules", put("campaign", "by_rule", grade="A", is_safety_related="false"), "campaign_against_notice"),
+    "B in campaigns": ("grade_rules", put("campaign", "by_rule", grade="B", is_safety_related="true"), "campaign_against_notice"),
+    "A may be drawn": ("grade_rules", put("may_be_drawn", "true", grade="A", is_safety_related="false"), "a_is_exempt"),
+    "milder for E than for D": ("grade_rules", put("campaign", "by_rule", grade="E", is_safety_related="true"), "falls"),
+    "lenient to C": ("grade_rules", put("first_minor_violation", "no_penalty", **SAFE), "falls"),
+    "honours for D": ("grade_rules", put("honours_priority", "true", grade="D", is_safety_related="true"), "falls"),
+    "a grade without rule": ("grade_rules", drop(column="grade", **SAFE), "grade_missing"),
+    "an open list of top-ups": ("topup_reasons", put("reason", "inconvenient", reason="merged"), "not_allowed"),
+    "a top-up without evidence": ("topup_reasons", put("evidence", "", reason="merged"), "empty"),
+    "a top-up on hearsay": ("topup_reasons", put("evidence", "registrations|hearsay", reason="merged"), "reference"),
+    "a party without key": ("draw_parties", again("signing_key", {"party": "notary"}, party="credit_office"), "key_missing"),
+    "a key of zeros": ("draw_parties", put("signing_key", "0" * 64, party="credit_office"), "not_a_key"),
+    "a key cut short": ("draw_parties", put("signing_key", "ab" * 31, party="credit_office"), "not_a_key"),
+    "a recipient mistyped": (
+        "draw_parties",
+        put("age_recipient", "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8q", party="credit_office"), "not_a_key",
+    ),
+    "no credit office": ("draw_parties", put("party", "office", told="signing_key", party="credit_office"), "key_missing"),
+    "a source of no bits": ("entropy_sources", put("bits_x10", "0", source="KL8"), "out_of_range"),
+    "a source of too few bits": (
+        "entropy_sources", lambda cells: (put("bits_x10", "99", source="KL8")(cells), Place(2, "entropy_source"))[1],
+        "inspection_plans:too_little_entropy",
+    ),
+    "a broken pattern": ("entropy_sources", put("numbers_pattern", r"\d{2}(", source="KL8"), "not_a_pattern"),
+    "an eighth day": ("entropy_sources", put("weekdays", "1|8", source="SSQ"), "not_allowed"),
+    "a floor above the notice's 5 %": (
+        "inspection_policy", put("value", "600", parameter="exploration_floor_bp"), "out_of_range",
+    ),
+    "one inspector alone": ("inspection_policy", put("value", "1", parameter="inspectors_per_visit"), "out_of_range"),
     # effects, labels, parameters
     "a negative record for ever": (
         "effect_periods", put("effect_months", "60", record_kind="complaint", record_class="report"), "too_long",
@@ -294,6 +437,10 @@ def test_a_mistake_is_found_in_its_line(name: str, pack: Path) -> None:
     """Prevents a broken pack that grades, and a message that sends people to the wrong row."""
     table, change, rule = CASES[name]
     place = edit(pack, table, change)
+    if ":" in rule:  # told of another table
+        table, rule = rule.split(":")
+        if rule == "too_little_entropy":
+            edit(pack, table, put("entropy_source", "KL8", plan_template="general"))
     hits = found(pack, f"{table}.csv", rule)
     where = [(item.line or 0, item.column) for item in hits]
     assert (place.line, place.column) in where or (place.column is None and place.line in dict(where)), [
