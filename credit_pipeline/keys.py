@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from credit_pipeline.audit.log import fsync_directory
+from credit_pipeline.audit.log import fsync_directory, write_durably
 from credit_pipeline.errors import BadInput, CreditPipelineError, IntegrityError
 
 KEY_BYTES = 32
@@ -55,7 +55,8 @@ def public_key_from_hex(text: str) -> Ed25519PublicKey:
 class KeyStore:
     """Keys under `keys_dir` (0700, files 0600), made on first use: 32 random bytes each, in hexadecimal.
 
-    `signing.key` (Ed25519), `parties/<party>.key`, `units/<unit_id>/<release_seq>.key`. With `lake` the
+    `signing.key` (Ed25519), `parties/<party>.key`, `units/<unit_id>/<release_seq>.key`, and
+    `reveals/<lake>/<plan_id>/<round>/<party>.json`, what other parties revealed. With `lake` the
     units' keys stand in `units/<lake>/`, so that two lakes can share the other keys and each count its own
     releases.
     """
@@ -83,6 +84,28 @@ class KeyStore:
         """A party's 32 bytes, from which its reveals follow (`inspection.protocol.party_reveal`)."""
         _checked("party", party)
         return self._read_or_make(self.directory / "parties" / f"{party}.key")
+
+    def keep_reveal(self, lake: str, plan_id: str, round_: int | str, party: str, content: bytes) -> None:
+        """Keeps another party's reveal, which never enters the lake. A second one must be the same."""
+        path = self._reveals_path(lake, plan_id, round_) / f"{_checked('party', party)}.json"
+        self._ensure_directories(path.parent)
+        if path.exists() and path.read_bytes() != content:
+            raise IntegrityError(f"{path}: another reveal of {party} is kept already; a round has one of each party")
+        if not path.exists():
+            write_durably(path, content)
+
+    def reveals(self, lake: str, plan_id: str, round_: int | str) -> dict[str, bytes]:
+        """The reveals kept of a round, by party."""
+        directory = self._reveals_path(lake, plan_id, round_)
+        found = {}
+        for path in sorted(directory.glob("*.json")):
+            _refuse_unsafe(path.stat(), path, "chmod 600")
+            found[path.stem] = path.read_bytes()
+        return found
+
+    def _reveals_path(self, lake: str, plan_id: str, round_: int | str) -> Path:
+        parts = [_checked("lake", part) for part in (lake, plan_id, str(round_))]
+        return self.directory.joinpath("reveals", *parts)
 
     def unit_key(self, unit_id: str, release_seq: int) -> str:
         """The key of one release of one unit's extract, 64 hexadecimal digits; one leak opens one release."""

@@ -1,40 +1,41 @@
-"""Dagster assets of stage 4 that Python makes: the draw and its inspectors. Frame and quotas are dbt models."""
+"""Dagster assets of stage 4 that Python makes: the draws and their inspectors. Frame and quotas are dbt models."""
 
 import dagster as dg
 
-from credit_pipeline.inspection.rounds import assign_inspectors, draw_due_round
+from credit_pipeline.inspection.rounds import assign_inspectors, draw_due_rounds, summary_table
 from credit_pipeline.orchestration import Pipeline, as_of_date, daily_asset
 
 
 @daily_asset(
     "inspection",
     "inspection_draws",
-    "Enterprises drawn for inspection. The round in force is frozen, committed and drawn when it is due, once; "
-    "running this again shows the same draw and cannot make another.",
+    "Enterprises drawn for inspection. Every round that is due or unfinished goes as far as it can: frozen, committed, "
+    "drawn, each once; running this again shows the same draw and cannot make another.",
     "双随机抽取结果",
     opens_warehouse=True,
     deps=[
         ["inspection", "inspection_frame"],
         ["inspection", "inspection_quotas"],
         ["inspection", "inspection_rounds"],
+        ["inspection", "plan_items"],
+        ["inspection", "inspection_roster"],
+        ["inspection", "inspection_recusals"],
+        ["staging", "stg_public_entropy"],
         ["grading", "enterprise_grades"],
         ["grading", "unit_grades"],
     ],
     kinds={"duckdb", "python"},
-    code_version="1",
+    code_version="2",
 )
 def inspection_draws(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
     target = pipeline.target(as_of_date(context))
-    outcome = draw_due_round(pipeline.settings, target, pipeline.audit(), context.run.run_id)
+    outcomes = draw_due_rounds(pipeline.settings, target, pipeline.audit(), context.run.run_id)
     return dg.MaterializeResult(
         metadata={
-            "dagster/row_count": outcome.drawn,
-            "round": f"{outcome.plan_id} {outcome.round}",
-            "state": outcome.state,
-            "drawn_in_this_run": outcome.is_new,
-            "missing_assurances": dg.MetadataValue.md(
-                "\n".join(f"- {line}" for line in outcome.missing_assurances) or "none"
-            ),
+            "dagster/row_count": sum(outcome.drawn for outcome in outcomes),
+            "rounds": dg.MetadataValue.md(summary_table(outcomes)),
+            "rounds_waiting": sum(bool(outcome.waiting_for) for outcome in outcomes),
+            "frozen_in_this_run": sum(outcome.is_new for outcome in outcomes),
         }
     )
 
@@ -49,26 +50,34 @@ _ASSIGNED = dg.AssetCheckSpec(
 @daily_asset(
     "inspection",
     "inspector_assignments",
-    "At least two inspectors for each drawn enterprise, by seeded order with look-ahead.",
+    "At least two inspectors for each drawn enterprise, by seeded order with look-ahead, from the roster frozen with "
+    "the frame.",
     "检查人员随机匹配",
     opens_warehouse=True,
-    deps=[inspection_draws, ["staging", "stg_inspectors"]],
+    deps=[inspection_draws, ["inspection", "inspection_roster"], ["inspection", "inspection_recusals"]],
     kinds={"duckdb", "python"},
     tags={"pii": "true"},
-    code_version="1",
+    code_version="2",
     check_specs=[_ASSIGNED],
 )
 def inspector_assignments(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
     target = pipeline.target(as_of_date(context))
-    outcome = assign_inspectors(pipeline.settings, target, pipeline.audit(), context.run.run_id)
-    lines = "\n".join(f"- {unit}: {why}" for unit, why in sorted(outcome.unassigned.items()))
+    outcomes = assign_inspectors(pipeline.settings, target, pipeline.audit(), context.run.run_id)
+    without = [
+        f"- {outcome.plan_id} {outcome.round}, {unit}: {why}"
+        for outcome in outcomes
+        for unit, why in sorted(outcome.unassigned.items())
+    ]
     return dg.MaterializeResult(
-        metadata={"state": outcome.state, "units_without_inspectors": len(outcome.unassigned)},
+        metadata={
+            "rounds": dg.MetadataValue.md(summary_table(outcomes)),
+            "units_without_inspectors": len(without),
+        },
         check_results=[
             dg.AssetCheckResult(
-                passed=not outcome.unassigned,
+                passed=not without,
                 severity=dg.AssetCheckSeverity.WARN,
-                metadata={"units": dg.MetadataValue.md(lines or "none")},
+                metadata={"units": dg.MetadataValue.md("\n".join(without) or "none")},
             )
         ],
     )

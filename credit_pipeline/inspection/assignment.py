@@ -1,15 +1,24 @@
-"""Who inspects whom: inspectors drawn for each drawn enterprise, by seeded order and exact look-ahead.
+"""Who inspects whom: the inspectors of all units of a round, from tables to a table.
 
-Here: `assign`, its result and its report of units where no lawful assignment exists. Not here: which
-inspectors are valid on the day and who is recused (the caller's tables), the draw of enterprises
-(`inspection.draw`).
+Here: `assign`, `replace_inspector`, their result and the report of units without a lawful assignment. The algorithm
+and its exact description are `inspection.team_choice`. Not here: who is valid on the day and who is recused (models
+`inspection_roster` and `inspection_recusals`), the draw of enterprises (`inspection.draw`).
 
-Per unit, enterprises come in the order of SHA-256("FIRM1|seed|unit|uscc") and each tries its inspectors in
-the order of SHA-256("ASSIGN1|seed|uscc|inspector"), taking the first that leaves a full assignment possible
-for everyone after it. "Possible" is a maximum flow in integers, kept up to date by augmenting paths, so the
-result needs no solver, has no floating point, and anybody can replay it. It is not quite the uniform choice
-among all feasible assignments: the draw protocol measured 0.038 at most on a marginal (6 enterprises, 5
-inspectors, with recusals, without the leader rule).
+Interface in short:
+
+    assign(visits, roster, recusals, seed, inspectors_per_visit=2, wave=1, already=None, max_visits=None)
+
+`visits`: unit_id (whose inspectors go), draw_unit_id (who drew), uscc, region ('' if unknown), required_skills
+(joined with '+', '' for none). One row per unit and enterprise: in a joint plan every participating unit has its own
+row and brings its own team. `roster`: unit_id, inspector_id, is_leader, region_prefix, skills, excluded_reason; those
+with a reason take no part but are named in conflicts. `recusals`: inspector_id, uscc, reason. `already`: the
+assignments of earlier waves (columns of `SCHEMA`); their loads, pairs and team-mates count. Other columns are
+ignored, and the order of rows never matters.
+
+Waves. Wave 1 serves what was drawn; later waves serve enterprises that came by top-up, units that had no lawful
+assignment, and places that a late recusal emptied. The rows of a wave stand for the whole team of each (unit_id,
+uscc) in it: where an enterprise stands in several waves, the last one is right. Rows of team-mates who stay keep
+their position, counts and wave; only the role may change. A new one takes the lowest free position.
 """
 
 from __future__ import annotations
@@ -17,16 +26,32 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import pyarrow as pa
 
 from credit_pipeline.errors import BadInput
 from credit_pipeline.inspection import protocol
+from credit_pipeline.inspection.conflicts import (
+    InfeasibleUnit,
+    UnitTeams,
+    no_full_assignment,
+    too_few_inspectors,
+)
+from credit_pipeline.inspection.team_choice import (
+    HallSet,
+    Inspector,
+    Place,
+    Visit,
+    choose_teams,
+    pair,
+)
 
 SCHEMA = pa.schema(
     {
         "unit_id": pa.string(),
+        "draw_unit_id": pa.string(),
         "uscc": pa.string(),
         "inspector_id": pa.string(),
         "role": pa.string(),
@@ -34,41 +59,18 @@ SCHEMA = pa.schema(
         "eligible_count": pa.int32(),
         "rank_taken": pa.int32(),
         "skipped": pa.string(),
+        "wave": pa.int32(),
     }
 )
+"""`role`: leader or member. `rank_taken`: place among the `eligible_count` inspectors allowed for the visit (without
+team-mates who stay). `skipped`: those passed over since the place before and why, "id:reason;id:reason" (reasons:
+`team_choice`). `wave`: the one that chose this inspector."""
 
-
-@dataclass(frozen=True)
-class InfeasibleUnit:
-    """A unit without a lawful assignment: nobody is assigned in it, and this says why.
-
-    `reason` is `too_few_inspectors` or `no_full_assignment`. For the latter `enterprises` is a Hall set:
-    together they need `demand` visits, and `inspectors`, all that are allowed to visit any of them, can give
-    only `supply`.
-    """
-
-    unit_id: str
-    reason: str
-    enterprises: tuple[str, ...]
-    inspectors: tuple[str, ...]
-    demand: int
-    supply: int
-
-    def message(self) -> str:
-        if self.reason == "too_few_inspectors":
-            return (
-                f"Unit {self.unit_id}: {len(self.inspectors)} valid inspector(s) for "
-                f"{len(self.enterprises)} drawn "
-                "enterprise(s); each visit needs more. Add inspectors with valid certificates to its "
-                "directory."
-            )
-        return (
-            f"Unit {self.unit_id}: no lawful assignment exists. {len(self.enterprises)} enterprise(s) "
-            f"({', '.join(self.enterprises)}) need {self.demand} visits; the inspectors allowed for them "
-            f"({', '.join(self.inspectors) or 'none'}) can give {self.supply} within capacity, recusals and "
-            "the need of a "
-            "leader each. Add inspectors or leaders, or settle the recusals."
-        )
+VISIT_COLUMNS = ("unit_id", "draw_unit_id", "uscc", "region", "required_skills")
+ROSTER_COLUMNS = ("unit_id", "inspector_id", "is_leader", "region_prefix", "skills", "excluded_reason")
+RECUSAL_COLUMNS = ("inspector_id", "uscc", "reason")
+REGION_PATTERN = "[0-9]{0,12}"
+SKILL_PATTERN = r"[^|;:,+\s\x00-\x1f\x7f]{1,64}"
 
 
 @dataclass(frozen=True)
@@ -82,58 +84,63 @@ class Assignment:
 
 
 def assign(
-    drawn: pa.Table | Iterable[tuple[str, str]],
-    inspectors: pa.Table,
+    visits: pa.Table,
+    roster: pa.Table,
+    recusals: pa.Table | None,
     seed: str,
     *,
-    per_enterprise: int = 2,
-    recusals: Collection[tuple[str, str]] = (),
+    inspectors_per_visit: int = 2,
+    wave: int = 1,
+    already: pa.Table | None = None,
+    max_visits: int | None = None,
 ) -> Assignment:
-    """`per_enterprise` different inspectors for every drawn enterprise, one of them a leader where the unit
-    has any.
+    """`inspectors_per_visit` different inspectors for every visit, one of them a leader where the unit has any.
 
-    `drawn`: (unit_id, uscc), or a table with these columns and perhaps is_drawn. `inspectors`: inspector_id,
-    unit_id, is_leader, only those valid on the day. `recusals`: (inspector_id, uscc). With n enterprises, m
-    inspectors and l leaders in a unit nobody gets more than ceil(per x n / m) + 1 visits, leaders not more
-    than ceil(n / l) + 1 if that is greater.
+    Columns, waves and rules: module and `team_choice`. `max_visits`: the most visits of an inspector in the round;
+    None: as many as an even share takes. Every unit is assigned completely or not at all. A visit whose (unit_id,
+    uscc) stands in `already` is completed: who stands there stays.
 
-    `rank_taken` is the place among the `eligible_count` allowed inspectors, `skipped` the ones passed over
-    since the position before and why, as "id:reason;id:reason": at_capacity, needs_leader (the visit has no
-    leader yet and no place to spare) or reserved (others could not be served).
-
-    The order of the input does not matter. 2,000 enterprises x 60 inspectors take two seconds. Raises
-    `BadInput` for malformed or doubled rows, never for an infeasible unit: those are reported.
+    2,000 enterprises x 60 inspectors take some seconds. Raises `BadInput` for malformed or doubled rows, never for an
+    infeasible unit: those are reported.
     """
     protocol.checked_seed(seed)
-    if per_enterprise < 2:
-        raise BadInput(f"{per_enterprise} inspector(s) per enterprise: the law asks for two at least")
-    enterprises, roster = _enterprises(drawn), _roster(inspectors)
-    recused: dict[str, set[str]] = defaultdict(set)
-    for inspector, uscc in recusals:
-        recused[uscc].add(inspector)
-
+    if inspectors_per_visit < 2:
+        raise BadInput(f"{inspectors_per_visit} inspector(s) per visit: the law asks for two at least")
+    if wave < 1 or (max_visits is not None and max_visits < 1):
+        raise BadInput(f"wave {wave}, max_visits {max_visits}: both are counted from 1")
+    reasons = _recusals(recusals)
     rows: list[tuple[Any, ...]] = []
     infeasible: list[InfeasibleUnit] = []
     without_leader: list[str] = []
-    for unit, usccs in sorted(enterprises.items()):
-        leaders = roster.get(unit, {})
-        if len(leaders) < per_enterprise:
-            demand, supply = per_enterprise * len(usccs), len(leaders) * len(usccs)
-            names = tuple(sorted(leaders))
-            infeasible.append(InfeasibleUnit(unit, "too_few_inspectors", tuple(usccs), names, demand, supply))
+    for unit_id, unit in _units(visits, roster, already).items():
+        if len(unit.inspectors) < inspectors_per_visit:
+            infeasible.append(too_few_inspectors(unit_id, unit, inspectors_per_visit))
             continue
-        keyed = sorted((protocol.enterprise_order(seed, unit, uscc), uscc) for uscc in usccs)
-        ordered = [uscc for _, uscc in keyed]
-        matching = _Matching(ordered, leaders, recused, per_enterprise)
-        hall = matching.fill()
-        if hall is not None:
-            infeasible.append(InfeasibleUnit(unit, "no_full_assignment", *hall))
+        standing = _standing(unit_id, unit, inspectors_per_visit)
+        found = choose_teams(
+            unit_id,
+            [visit for _, visit in unit.visits.values()],
+            unit.inspectors.values(),
+            reasons,
+            seed,
+            per_visit=inspectors_per_visit,
+            max_visits=max_visits,
+            standing=standing,
+            loads=_counts(row["inspector_id"] for team in unit.already.values() for row in team),
+            pairs=_counts(
+                pair(one["inspector_id"], other["inspector_id"])
+                for team in unit.already.values()
+                for one, other in combinations(team, 2)
+            ),
+            visits_before=len(set(unit.already) - set(unit.visits)),
+        )
+        if isinstance(found, HallSet):
+            infeasible.append(no_full_assignment(unit_id, unit, found, reasons))
             continue
-        if not any(leaders.values()):
-            without_leader.append(unit)
-        for index, uscc in enumerate(ordered):
-            rows += ((unit, uscc, *row) for row in _take(matching, index, uscc, seed, leaders))
-    rows.sort(key=lambda row: (row[0], row[1], row[4]))
+        if not any(one.is_leader for one in unit.inspectors.values()):
+            without_leader.append(unit_id)
+        rows += _rows(unit_id, unit, found, wave)
+    rows.sort(key=lambda row: (row[0], row[2], row[5]))
     columns = [[row[i] for row in rows] for i in range(len(SCHEMA))]
     table = pa.table(
         [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=True)], schema=SCHEMA
@@ -141,252 +148,190 @@ def assign(
     return Assignment(table, tuple(infeasible), tuple(without_leader))
 
 
-def _take(
-    matching: _Matching, index: int, uscc: str, seed: str, leaders: dict[str, bool]
-) -> list[tuple[Any, ...]]:
-    """The inspectors of one enterprise as (inspector_id, role, position, eligible_count, rank_taken,
-    skipped).
+def standing_assignments(waves: Iterable[pa.Table]) -> pa.Table:
+    """The assignments that stand after `waves` (first to last): of each (unit_id, uscc) the rows of the last wave
+    that has any. This is what a next wave takes as `already`.
     """
-    allowed = matching.allowed(index)
-    candidates = sorted(allowed, key=lambda one: (protocol.candidate_order(seed, uscc, one), one))
-    taken: list[tuple[str, int, str]] = []
-    skipped: list[str] = []
-    for rank, candidate in enumerate(candidates, start=1):
-        reason = matching.try_to_fix(index, candidate)
-        if reason is not None:
-            # What is impossible now stays so when more is fixed: nobody passed over needs a second try.
-            skipped.append(f"{candidate}:{reason}")
-            continue
-        taken.append((candidate, rank, ";".join(skipped)))
-        skipped = []
-        if len(taken) == matching.per_enterprise:
-            break
-    leader = next((candidate for candidate, _, _ in taken if leaders[candidate]), None)
-    return [
-        (
-            candidate,
-            "leader" if candidate == leader else "member",
-            position,
-            len(candidates),
-            rank,
-            passed_over,
-        )
-        for position, (candidate, rank, passed_over) in enumerate(taken, start=1)
+    teams: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for table in waves:
+        latest: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+        for row in table.select(SCHEMA.names).to_pylist():
+            latest[row["unit_id"], row["uscc"]].append(row)
+        teams.update(latest)
+    ordered = [row for key in sorted(teams) for row in sorted(teams[key], key=lambda one: one["position"])]
+    return pa.Table.from_pylist(ordered, schema=SCHEMA)
+
+
+def replace_inspector(
+    visits: pa.Table,
+    roster: pa.Table,
+    recusals: pa.Table | None,
+    seed: str,
+    *,
+    unit_id: str,
+    uscc: str,
+    inspector_id: str,
+    wave: int,
+    already: pa.Table,
+    inspectors_per_visit: int = 2,
+    max_visits: int | None = None,
+) -> Assignment:
+    """The team of one visit after `inspector_id` has left it: the next lawful one in the seeded order of this
+    enterprise takes the place, the reasons for those passed over are in `skipped`.
+
+    `already`: what stands (`standing_assignments`). `recusals` holds the late recusal, or `roster` gives the reason
+    why he is out; he may not remain eligible, so that nobody is exchanged without a ground. Raises `BadInput` if he is
+    not in that team or is still allowed for it. A visit nobody else may make is reported as infeasible.
+    """
+    teams = already.select(SCHEMA.names).to_pylist()
+    place = {"unit_id": unit_id, "uscc": uscc, "inspector_id": inspector_id}
+    remaining = [row for row in teams if any(row[name] != value for name, value in place.items())]
+    if len(remaining) == len(teams):
+        raise BadInput(f"inspector {inspector_id} is not in the team of unit {unit_id} for {uscc}")
+    is_recused = (inspector_id, uscc) in _recusals(recusals)
+    if not is_recused:
+        for row in _checked_rows("the roster", roster, ROSTER_COLUMNS):
+            if (row["unit_id"], row["inspector_id"], row["excluded_reason"]) == (unit_id, inspector_id, ""):
+                raise BadInput(
+                    f"inspector {inspector_id} is valid and not recused for {uscc}: enter the recusal first"
+                )
+    chosen = [
+        row
+        for row in _checked_rows("the visits", visits, VISIT_COLUMNS)
+        if (row["unit_id"], row["uscc"]) == (unit_id, uscc)
     ]
+    if not chosen:
+        raise BadInput(f"the visits hold no row of unit {unit_id} and enterprise {uscc}")
+    return assign(
+        pa.Table.from_pylist(chosen),
+        roster,
+        recusals,
+        seed,
+        inspectors_per_visit=inspectors_per_visit,
+        wave=wave,
+        already=pa.Table.from_pylist(remaining, schema=SCHEMA),
+        max_visits=max_visits,
+    )
 
 
-class _Matching:
-    """A full assignment of one unit that is changed as little as each decision needs.
-
-    A flow network: enterprise -> leaders directly, enterprise -> its gate -> other inspectors, the gate as
-    wide as the visits that need no leader; inspector -> sink, as wide as the capacity. Inspectors are bits of
-    an integer.
-    """
-
-    def __init__(
-        self, usccs: list[str], leaders: dict[str, bool], recused: dict[str, set[str]], per_enterprise: int
-    ) -> None:
-        self.usccs = usccs
-        self.ids = sorted(leaders)
-        self.per_enterprise = per_enterprise
-        self.leader_mask = sum(1 << bit for bit, one in enumerate(self.ids) if leaders[one])
-        self.gate = per_enterprise - 1 if self.leader_mask else per_enterprise
-        self.capacity = _capacities(len(usccs), [leaders[one] for one in self.ids], per_enterprise)
-        self.eligible = [
-            sum(1 << bit for bit, one in enumerate(self.ids) if one not in recused.get(uscc, ()))
-            for uscc in usccs
-        ]
-        self.held = [0] * len(usccs)
-        self.fixed = [0] * len(usccs)
-        self.load = [0] * len(self.ids)
-        self.fixed_load = [0] * len(self.ids)
-        self.movable: list[set[int]] = [set() for _ in self.ids]
-        """Per inspector the enterprises that hold it and have not fixed it."""
-        self._bit = {one: bit for bit, one in enumerate(self.ids)}
-
-    def allowed(self, index: int) -> list[str]:
-        return [one for bit, one in enumerate(self.ids) if self.eligible[index] >> bit & 1]
-
-    def fill(self) -> tuple[tuple[str, ...], tuple[str, ...], int, int] | None:
-        """Finds a full assignment; otherwise (enterprises, inspectors, demand, supply) of a Hall set."""
-        for index in range(len(self.usccs)):
-            for _ in range(self.per_enterprise):
-                reached = self._augment(("enterprise", index))
-                if reached is not None:
-                    return self._hall_set(reached)
-        return None
-
-    def try_to_fix(self, index: int, inspector: str) -> str | None:
-        """Gives the visit to `inspector` for good and returns None, or the reason why a full assignment
-        would be lost.
-        """
-        bit = self._bit[inspector]
-        if self.fixed_load[bit] == self.capacity[bit]:
-            return "at_capacity"
-        if not self.held[index] >> bit & 1:
-            given_up = self._exchangeable(index, bit)
-            if given_up is None:
-                return "needs_leader"
-            self._release(index, given_up)
-            self._hold(index, bit)
-            self.movable[bit].discard(index)
-            # More than its capacity now: somebody later must be served by somebody else.
-            if self.load[bit] > self.capacity[bit] and self._augment(("inspector", bit)) is not None:
-                self._release(index, bit)
-                self._hold(index, given_up)
-                return "reserved"
-        self.movable[bit].discard(index)
-        self.fixed[index] |= 1 << bit
-        self.fixed_load[bit] += 1
-        return None
-
-    def _exchangeable(self, index: int, bit: int) -> int | None:
-        """A held, unfixed inspector that can make room for `bit` with a leader remaining; which one does not
-        matter.
-
-        If any full assignment holds the fixed ones and `bit`, it is reached from here by an augmenting path
-        (the two differ by cycles and one path from the overloaded inspector to a free one).
-        """
-        loose = self.held[index] & ~self.fixed[index]
-        if not self.leader_mask or 1 << bit & self.leader_mask:
-            choices = loose
-        else:
-            leaders_held = self.held[index] & self.leader_mask
-            choices = loose & ~self.leader_mask or (loose if leaders_held & (leaders_held - 1) else 0)
-        return choices.bit_length() - 1 if choices else None
-
-    def _hold(self, index: int, bit: int) -> None:
-        self.held[index] |= 1 << bit
-        self.load[bit] += 1
-        self.movable[bit].add(index)
-
-    def _release(self, index: int, bit: int) -> None:
-        self.held[index] &= ~(1 << bit)
-        self.load[bit] -= 1
-        self.movable[bit].discard(index)
-
-    def _augment(self, start: tuple[str, int]) -> set[tuple[str, int]] | None:
-        """Moves one visit along an augmenting path from an enterprise that lacks one or an inspector with one
-        too many.
-
-        None if it was moved, else everything that can be reached: the source side of a minimum cut.
-        """
-        parents: dict[tuple[str, int], tuple[str, int] | None] = {start: None}
-        queue = [start]
-        seen = 1 << start[1] if start[0] == "inspector" else 0
-        for node in queue:
-            kind, number = node
-            if kind == "inspector":
-                if node != start and self.load[number] < self.capacity[number]:
-                    self._shift(node, parents)
-                    return None
-                gate = "enterprise" if not self.leader_mask or self.leader_mask >> number & 1 else "gate"
-                following = [(gate, index) for index in sorted(self.movable[number])]
-            else:
-                choice = self.eligible[number] & ~self.held[number] & ~seen
-                others_held = (self.held[number] & ~self.leader_mask).bit_count()
-                following = []
-                if self.leader_mask and kind == "enterprise":
-                    choice &= self.leader_mask
-                    if others_held < self.gate:
-                        following.append(("gate", number))
-                elif self.leader_mask:
-                    choice &= ~self.leader_mask
-                    if others_held:
-                        following.append(("enterprise", number))
-                seen |= choice
-                while choice:
-                    low = choice & -choice
-                    following.append(("inspector", low.bit_length() - 1))
-                    choice ^= low
-            for reached in following:
-                if reached not in parents:
-                    parents[reached] = node
-                    queue.append(reached)
-        return set(parents)
-
-    def _shift(self, node: tuple[str, int], parents: dict[tuple[str, int], tuple[str, int] | None]) -> None:
-        """Applies the path that ends in `node`: each inspector on it is taken by the enterprise it was
-        reached from.
-        """
-        while True:
-            taken, holder = node[1], parents[node]
-            while holder is not None and holder[0] != "inspector":
-                index, holder_before = holder[1], parents[holder]
-                if holder_before is None or holder_before[0] == "inspector":
-                    break
-                holder = holder_before
-            if holder is None:
-                return
-            self._hold(index, taken)
-            before = parents[holder]
-            if before is None:
-                return
-            self._release(index, before[1])
-            if parents[before] is None:
-                return
-            node = before
-
-    def _hall_set(self, reached: set[tuple[str, int]]) -> tuple[tuple[str, ...], tuple[str, ...], int, int]:
-        group = sorted(index for kind, index in reached if kind == "enterprise")
-        full = sum(1 << bit for kind, bit in reached if kind == "inspector")
-        supply, allowed = sum(self.capacity[bit] for kind, bit in reached if kind == "inspector"), 0
-        for index in group:
-            outside = self.eligible[index] & ~full
-            if self.leader_mask and ("gate", index) not in reached:
-                supply += (outside & self.leader_mask).bit_count() + self.gate
-            else:
-                supply += outside.bit_count()
-            allowed |= self.eligible[index]
-        names = tuple(one for bit, one in enumerate(self.ids) if allowed >> bit & 1)
-        return (
-            tuple(sorted(self.usccs[index] for index in group)),
-            names,
-            self.per_enterprise * len(group),
-            supply,
-        )
+def _rows(unit_id: str, unit: UnitTeams, found: list[Place], wave: int) -> Iterable[tuple[Any, ...]]:
+    chosen: dict[str, list[Place]] = defaultdict(list)
+    for place in found:
+        chosen[place.uscc].append(place)
+    for uscc, (draw_unit_id, _) in unit.visits.items():
+        team = {
+            row["position"]: [row[name] for name in SCHEMA.names[3:]] for row in unit.already.get(uscc, ())
+        }
+        position = 0
+        for place in chosen[uscc]:
+            position = next(free for free in range(position + 1, len(team) + 2) if free not in team)
+            team[position] = [
+                place.inspector_id,
+                "member",
+                position,
+                place.eligible_count,
+                place.rank_taken,
+                place.skipped,
+                wave,
+            ]
+        ordered = [team[position] for position in sorted(team)]
+        if not any(row[1] == "leader" for row in ordered):
+            leader = next((row for row in ordered if unit.inspectors[row[0]].is_leader), None)
+            if leader is not None:
+                leader[1] = "leader"
+        yield from ((unit_id, draw_unit_id, uscc, *row) for row in ordered)
 
 
-def _capacities(enterprises: int, are_leaders: list[bool], per_enterprise: int) -> list[int]:
-    """The most visits of each inspector: an even share of all and one more; for leaders, of the leads if that
-    is more.
-
-    Without the second share a unit with fewer leaders than half its inspectors could never be assigned.
-    """
-    share = -(-per_enterprise * enterprises // len(are_leaders)) + 1
-    lead_share = -(-enterprises // sum(are_leaders)) + 1 if any(are_leaders) else share
-    return [max(share, lead_share) if is_leader else share for is_leader in are_leaders]
-
-
-def _enterprises(drawn: pa.Table | Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    if isinstance(drawn, pa.Table):
-        missing = {"unit_id", "uscc"} - set(drawn.column_names)
-        if missing:
-            raise BadInput(f"the drawn enterprises lack the column(s) {', '.join(sorted(missing))}")
-        if "is_drawn" in drawn.column_names:
-            drawn = drawn.filter(drawn["is_drawn"])
-        drawn = zip(drawn["unit_id"].to_pylist(), drawn["uscc"].to_pylist(), strict=True)
-    found: dict[str, set[str]] = defaultdict(set)
-    for unit, uscc in drawn:
-        protocol.checked("unit_id", unit, protocol.UNIT_PATTERN)
-        protocol.checked("uscc", uscc, protocol.USCC_PATTERN)
-        if uscc in found[unit]:
-            raise BadInput(f"enterprise {uscc} is drawn twice in unit {unit}")
-        found[unit].add(uscc)
-    return {unit: sorted(usccs) for unit, usccs in found.items()}
-
-
-def _roster(inspectors: pa.Table) -> dict[str, dict[str, bool]]:
-    missing = {"inspector_id", "unit_id", "is_leader"} - set(inspectors.column_names)
-    if missing:
-        raise BadInput(f"the inspectors lack the column(s) {', '.join(sorted(missing))}")
-    found: dict[str, dict[str, bool]] = defaultdict(dict)
-    columns = (inspectors[name].to_pylist() for name in ("unit_id", "inspector_id", "is_leader"))
-    for unit, inspector, is_leader in zip(*columns, strict=True):
-        protocol.checked("inspector_id", inspector, protocol.INSPECTOR_PATTERN)
-        if not isinstance(is_leader, bool):
-            raise BadInput(f"inspector {inspector}: is_leader is {is_leader!r}, expected true or false")
-        if inspector in found[unit]:
-            raise BadInput(f"inspector {inspector} stands twice in the directory of unit {unit}")
-        found[unit][inspector] = is_leader
+def _standing(unit_id: str, unit: UnitTeams, per_visit: int) -> dict[str, frozenset[str]]:
+    """Team-mates who stay, by uscc of the visits to be completed."""
+    found = {}
+    for uscc in unit.visits:
+        mates = {row["inspector_id"] for row in unit.already.get(uscc, ())}
+        for mate in sorted(mates - set(unit.inspectors)):
+            why = unit.excluded.get(mate, "not in the roster")
+            raise BadInput(
+                f"inspector {mate} stands in the team of unit {unit_id} for {uscc} but is out of the roster ({why}): "
+                "replace this one as well"
+            )
+        if len(mates) >= per_visit:
+            raise BadInput(f"unit {unit_id}, enterprise {uscc}: the team is already complete")
+        found[uscc] = frozenset(mates)
     return found
+
+
+def _units(visits: pa.Table, roster: pa.Table, already: pa.Table | None) -> dict[str, UnitTeams]:
+    """The units that have visits, by unit_id, with their inspectors and earlier assignments."""
+    units: dict[str, UnitTeams] = defaultdict(lambda: UnitTeams({}, {}, {}, {}))
+    for row in _checked_rows("the visits", visits, VISIT_COLUMNS):
+        unit_id = protocol.checked("unit_id", row["unit_id"], protocol.UNIT_PATTERN)
+        draw_unit_id = protocol.checked("draw_unit_id", row["draw_unit_id"], protocol.UNIT_PATTERN)
+        uscc = protocol.checked("uscc", row["uscc"], protocol.USCC_PATTERN)
+        if uscc in units[unit_id].visits:
+            raise BadInput(f"enterprise {uscc} stands twice among the visits of unit {unit_id}")
+        region = protocol.checked("region", row["region"], REGION_PATTERN)
+        skills = _skills("required_skills", row["required_skills"])
+        units[unit_id].visits[uscc] = (draw_unit_id, Visit(uscc, region, skills))
+    seen: set[str] = set()
+    for row in _checked_rows("the roster", roster, ROSTER_COLUMNS):
+        inspector = protocol.checked("inspector_id", row["inspector_id"], protocol.INSPECTOR_PATTERN)
+        if not isinstance(row["is_leader"], bool):
+            raise BadInput(
+                f"inspector {inspector}: is_leader is {row['is_leader']!r}, expected true or false"
+            )
+        if inspector in seen:
+            raise BadInput(f"inspector {inspector} stands twice in the roster")
+        seen.add(inspector)
+        prefix = protocol.checked("region_prefix", row["region_prefix"], REGION_PATTERN)
+        skills = _skills("skills", row["skills"])
+        reason = protocol.checked("excluded_reason", row["excluded_reason"], protocol.REASON_PATTERN)
+        if row["unit_id"] in units:
+            if reason:
+                units[row["unit_id"]].excluded[inspector] = reason
+            else:
+                units[row["unit_id"]].inspectors[inspector] = Inspector(
+                    inspector, row["is_leader"], prefix, skills
+                )
+    for row in [] if already is None else _checked_rows("the earlier assignments", already, SCHEMA.names):
+        if row["unit_id"] in units:
+            team = units[row["unit_id"]].already.setdefault(row["uscc"], [])
+            if any(row["inspector_id"] == mate["inspector_id"] for mate in team):
+                raise BadInput(
+                    f"inspector {row['inspector_id']} stands twice in the earlier team of unit {row['unit_id']} "
+                    f"for {row['uscc']}"
+                )
+            team.append(row)
+    return dict(sorted(units.items()))
+
+
+def _recusals(recusals: pa.Table | None) -> dict[tuple[str, str], str]:
+    """Reasons by (inspector_id, uscc); of several the first in order of code points."""
+    found: dict[tuple[str, str], str] = {}
+    if recusals is not None:
+        for row in _checked_rows("the recusals", recusals, RECUSAL_COLUMNS):
+            key = (row["inspector_id"], row["uscc"])
+            found[key] = min(found.get(key, row["reason"]), row["reason"])
+    return found
+
+
+def _skills(label: str, text: str | None) -> frozenset[str]:
+    if not isinstance(text, str):
+        raise BadInput(f"{label} is {text!r}; '' stands for none")
+    return (
+        frozenset(protocol.checked(label, one, SKILL_PATTERN) for one in text.split("+"))
+        if text
+        else frozenset()
+    )
+
+
+def _checked_rows(what: str, table: pa.Table, columns: Collection[str]) -> list[dict[str, Any]]:
+    missing = sorted(set(columns) - set(table.column_names))
+    if missing:
+        raise BadInput(f"{what} lack the column(s) {', '.join(missing)}")
+    return table.select(list(columns)).to_pylist()
+
+
+def _counts(values: Iterable[Any]) -> dict[Any, int]:
+    found: dict[Any, int] = defaultdict(int)
+    for value in values:
+        found[value] += 1
+    return dict(found)

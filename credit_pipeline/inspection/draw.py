@@ -224,7 +224,9 @@ def quotas_root(quotas: pa.Table, *, frame_salt: bytes) -> str:
     """The root over `protocol.quota_leaf` of each stratum, by (unit_id, item_code, grade) bytewise."""
     rows = zip(*(quotas[name].to_pylist() for name in QUOTA_COLUMNS), strict=True)
     ordered = sorted(rows, key=lambda row: tuple(text.encode() for text in row[:3]))
-    return protocol.merkle_root(protocol.salted_quota(frame_salt, *row) for row in ordered)
+    return protocol.merkle_root(
+        protocol.leaf_salt(frame_salt, "QUOTA", *row[:3]) + protocol.quota_leaf(*row) for row in ordered
+    )
 
 
 def tables_root(roster: pa.Table, recusals: pa.Table, *, frame_salt: bytes) -> str:

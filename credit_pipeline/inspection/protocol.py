@@ -160,12 +160,6 @@ def leaf_salt(frame_salt: bytes, *key: str) -> bytes:
     return _hmac(frame_salt, "|".join(key))[:SALT_BYTES]
 
 
-def salted_quota(frame_salt: bytes, unit_id: str, item_code: str, grade: str, *numbers: Any) -> bytes:
-    """Salt and line of a stratum, as the root of the quotas takes it; `numbers` as in `quota_leaf`."""
-    leaf = quota_leaf(unit_id, item_code, grade, *numbers)
-    return leaf_salt(frame_salt, "QUOTA", unit_id, item_code, grade) + leaf
-
-
 def roster_root(frame_salt: bytes, roster: Iterable[Sequence[Any]], recusals: Iterable[Sequence[str]]) -> str:
     """One root over the roster by (unit_id, inspector_id), then the recusals by (inspector_id, uscc).
 
@@ -236,10 +230,8 @@ def freeze_statement(
 ) -> dict[str, Any]:
     """What stands from the freeze on: everything the draw is made from, by root or digest. Publishable."""
     _plan_and_round(plan_id, round_)
-    for label, value in (("frame_root", frame_root), ("quotas_root", quotas_root)):
-        checked(label, value, HASH_PATTERN)
-    for label, value in (("roster_root", roster_root), ("rule_sha256", rule_sha256)):
-        checked(label, value, HASH_PATTERN)
+    for value in (frame_root, quotas_root, roster_root, rule_sha256):
+        checked("root or digest", value, HASH_PATTERN)
     return {
         "format": "FREEZE1",
         "plan_id": plan_id,
@@ -288,7 +280,7 @@ def _long_key(key: bytes) -> bytes:
 def commitment(plan_id: str, round_: Round, party: str, reveal: str) -> str:
     """What a party publishes before the entropy is known: SHA-256("COMMIT1|plan|round|party|reveal")."""
     checked("party", party, PARTY_PATTERN)
-    if not isinstance(reveal, str) or not re.fullmatch(HASH_PATTERN, reveal):
+    if not isinstance(reveal, str) or not re.fullmatch(HASH_PATTERN, reveal):  # never repeated in the error
         raise BadInput(f"the reveal of {party} is not 64 lower-case hexadecimal digits")
     return _sha256(f"COMMIT1|{_plan_and_round(plan_id, round_)}|{party}|{reveal}")
 

@@ -53,6 +53,7 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
     "assignments": {
         "unit_id": _TEXT, "draw_unit_id": _TEXT, "uscc": _TEXT, "inspector_id": _TEXT, "role": _TEXT,
         "position": pa.int32(), "eligible_count": pa.int32(), "rank_taken": pa.int32(), "skipped": _TEXT,
+        "wave": pa.int32(),
     },
 }  # fmt: skip
 """The columns each table needs, with their types. Other columns are kept behind them."""

@@ -107,12 +107,8 @@ def open_visits(
 def current_assignments(
     assigned: Sequence[pa.Table], replacements: Iterable[Mapping[str, Any]], closed: Iterable[tuple[str, str]]
 ) -> pa.Table:
-    """All waves as one table with the column wave: closed enterprises left out, replaced inspectors exchanged."""
-    tables = [
-        table.append_column("wave", pa.array([wave] * table.num_rows, pa.int32()))
-        for wave, table in enumerate(assigned, start=1)
-    ]
-    table = pa.concat_tables(tables)
+    """All waves as one table: closed enterprises left out, replaced inspectors exchanged."""
+    table = pa.concat_tables(assigned)
     gone = set(closed)
     pairs = zip(table["draw_unit_id"].to_pylist(), table["uscc"].to_pylist(), strict=True)
     table = table.filter(pa.array([pair not in gone for pair in pairs], pa.bool_()))
