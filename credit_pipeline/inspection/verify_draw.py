@@ -786,3 +786,596 @@ def check_top_ups(bundle, known):
                           % ", ".join(str(one["event_id"]) for one in statements))  # fmt: skip
     known["history"], known["topup_files"] = history, files
     return "%d top-up(s), each by the next rank of its cell" % len(statements)
+
+
+# --- who inspects: section "Assignment" of docs/draw-format.md ------------------------------------------------
+
+
+class Flow:
+    """A network of whole numbers: `left[a][b]` is how much more can go from a to b."""
+
+    def __init__(self):
+        self.left = {}
+
+    def join(self, a, b, room):
+        self.left.setdefault(a, {})
+        self.left[a][b] = self.left[a].get(b, 0) + room
+        self.left.setdefault(b, {}).setdefault(a, 0)
+
+    def path(self, starts, goal):
+        """A shortest way from one of `starts` to `goal` as its nodes, or the set of all that can be reached."""
+        came_from = dict.fromkeys(starts)
+        queue = deque(starts)
+        while queue:
+            node = queue.popleft()
+            for after, room in self.left[node].items():
+                if room > 0 and after not in came_from:
+                    came_from[after] = node
+                    if after == goal:
+                        way = [after]
+                        while came_from[way[-1]] is not None:
+                            way.append(came_from[way[-1]])
+                        return way[::-1], None
+                    queue.append(after)
+        return None, set(came_from)
+
+    def send(self, way):
+        for a, b in zip(way, way[1:]):
+            self.left[a][b] -= 1
+            self.left[b][a] += 1
+
+    def fix(self, a, b):
+        """Sends one from a to b for good. False, and nothing changes, when the rest could not all be sent then."""
+        if self.left[b][a] == 0:  # nothing goes this way yet: lead something else back around
+            self.left[a][b] = 0
+            way, _ = self.path([b], a)
+            if way is None:
+                self.left[a][b] = 1
+                return False
+            self.send(way)
+        self.left[a][b] = self.left[b][a] = 0
+        return True
+
+
+def choose_teams(seed, unit, visits, people, barred, k, earlier):
+    """The teams of one unit: [uscc, inspector, is leader of the visit, candidates, rank, skipped], or None if impossible.
+
+    visits: {uscc: (region, skills)}; people: {inspector: (may lead, region prefix, skills)}; k: inspectors per visit;
+    earlier: the teams that earlier waves gave the unit.
+    """
+    if len(people) < k:
+        return None
+    order = sorted(visits, key=lambda uscc: (sha256("FIRM1|%s|%s|%s" % (seed, unit, uscc)), uscc))
+    leaders = [one for one in people if people[one][0]]
+    loads, pairs = {one: 0 for one in people}, {}
+    for team in earlier:
+        for one in team:
+            if one in loads:
+                loads[one] += 1
+        for pair in itertools.combinations(sorted(team), 2):
+            pairs[pair] = pairs.get(pair, 0) + 1
+
+    # The network: visit -> leaders, visit -> gate -> others (the gate lets k-1 through, so one leader is in), -> end.
+    flow, candidates = Flow(), {}
+    for uscc in order:
+        region, skills = visits[uscc]
+        allowed = [one for one, (_, prefix, held) in people.items()
+                   if (one, uscc) not in barred and (not region or region.startswith(prefix)) and skills <= held]  # fmt: skip
+        candidates[uscc] = sorted(allowed, key=lambda one: (sha256("ASSIGN1|%s|%s|%s" % (seed, uscc, one)), one))
+        flow.join(("visit", uscc), ("gate", uscc), k - 1 if leaders else k)
+        for one in sorted(allowed):
+            flow.join(("visit" if people[one][0] else "gate", uscc), ("person", one), 1)
+    level = first_levels(people, leaders, loads, len(order), k)
+    room = {one: max(0, level[one] - loads[one]) for one in people}
+    for one in people:
+        flow.join(("person", one), "end", room[one])
+
+    # Level up the capacities until everybody can be served.
+    missing = {("visit", uscc): k for uscc in order}
+    while missing:
+        way, reached = flow.path(sorted(missing), "end")
+        if way is None:
+            raised = [node[1] for node in reached if node[0] == "person"]
+            if not raised:
+                return None
+            for one in raised:
+                raise_room(flow, room, level, loads, one)
+        else:
+            flow.send(way)
+            missing[way[0]] -= 1
+            if missing[way[0]] == 0:
+                del missing[way[0]]
+    for one in people:
+        raise_room(flow, room, level, loads, one)
+
+    # Choose in the seeded order.
+    all_pairs = len(people) * (len(people) - 1) // 2
+    limit = -(-(len(order) + len(earlier)) * (k * (k - 1) // 2) // all_pairs) + 1
+    given, chosen = {one: 0 for one in people}, []
+    for uscc in order:
+        team, skipped, again = [], [], []
+        for first_pass, tried in ((True, candidates[uscc]), (False, again)):
+            for one in tried:
+                if len(team) == k:
+                    break
+                leads = people[one][0]
+                if first_pass and any(pairs.get(tuple(sorted((one, mate))), 0) >= limit for mate in team):
+                    again.append(one)
+                    reason = "paired_often"
+                elif given[one] >= room[one]:
+                    reason = "at_capacity"
+                elif leaders and not leads and len(team) == k - 1 and not any(people[mate][0] for mate in team):
+                    reason = "needs_leader"
+                elif not flow.fix(("visit" if leads else "gate", uscc), ("person", one)):
+                    reason = "reserved"
+                else:
+                    given[one] += 1
+                    rank = candidates[uscc].index(one) + 1
+                    is_first_leader = leads and not any(people[mate][0] for mate in team)
+                    chosen.append([uscc, one, is_first_leader, len(candidates[uscc]), rank, ";".join(skipped)])
+                    team.append(one)
+                    skipped = []
+                    continue
+                skipped.append(one + ":" + reason)
+        for pair in itertools.combinations(sorted(team), 2):
+            pairs[pair] = pairs.get(pair, 0) + 1
+    return chosen
+
+
+def first_levels(people, leaders, loads, visits, k):
+    """An even share of all visits; for leaders at least an even share of the lead of each visit."""
+    share = -(-(k * visits + sum(loads.values())) // len(people))
+    level = dict.fromkeys(people, share)
+    for one in leaders:
+        level[one] = max(share, -(-(visits + sum(loads[leader] for leader in leaders)) // len(leaders)))
+    return level
+
+
+def raise_room(flow, room, level, loads, one):
+    level[one] += 1
+    more = max(0, level[one] - loads[one]) - room[one]
+    room[one] += more
+    flow.left["person", one]["end"] += more
+
+
+def visits_of(known, pairs_and_cells, closed):
+    """{(unit that goes, unit that drew, uscc): (region, skills)} of all that must be visited."""
+    rule, found = known["rule"], {}
+    for (unit, uscc), cells in pairs_and_cells.items():
+        if (unit, uscc) in closed:
+            continue
+        skills = set()
+        for item, _ in cells:
+            skills.update(one for one in known["items"][item]["required_skill"].split("+") if one)
+        going = {unit} if rule.get("initiator") == "*" else {unit} | set(rule.get("cooperating_units", ()))
+        for goer in going:
+            found[goer, unit, uscc] = (known["regions"].get(uscc, ""), frozenset(skills))
+    return found
+
+
+def check_assignment(bundle, known):
+    """assignments.csv, replacements.json: the seeded order gives each visit these inspectors and no others."""
+    rows = list(bundle.rows("assignments.csv"))
+    statements = bundle.json("replacements.json", list)
+    waves = [details for event, _, details in known["events"] if event == "round_assigned"]
+    if not waves:
+        need(not rows and not statements, "assignments.csv, replacements.json: no round_assigned stands in the log")
+        return "none yet"
+    history, roots, k = known["history"], known["roster_roots"], known["rule"]["inspectors_per_visit"]
+    expected, teams, used_waves, later = [], {}, {0}, []
+    for wave, details in enumerate(waves, 1):
+        topped = field(details, "top_ups", int, "log.jsonl, wave %d" % wave)
+        need(0 <= topped < len(history), "log.jsonl, wave %d: it names top-ups that are not there" % wave)
+        logged = (field(details, "wave_roots", list, "log.jsonl, wave %d" % wave) + [""] * wave)[wave - 1]
+        source = 0 if logged == roots[0] else wave
+        need(roots.get(source) == logged,
+             "roster.csv, recusals.csv: those of wave %d are not the ones in the log, whose root is %s" % (wave, short(logged)))  # fmt: skip
+        if source:
+            need(wave > 1 or not known["people"].get(0),
+                 "wave 1 was made from another roster than the frozen one, which had inspectors")  # fmt: skip
+            used_waves.add(wave)
+            later.append(wave)
+        people, barred = known["people"].get(source, {}), known["barred"].get(source, set())
+        wanted = visits_of(known, *history[topped])
+        wanted = {key: value for key, value in wanted.items() if (key[0], key[2]) not in teams}
+        impossible, made = [], {}
+        for unit in sorted({key[0] for key in wanted}):
+            mine = {key[2]: value for key, value in wanted.items() if key[0] == unit}
+            drew = {key[2]: key[1] for key in wanted if key[0] == unit}
+            earlier = [team for (goer, _), team in teams.items() if goer == unit]
+            found = choose_teams(known["seed"], unit, mine, people.get(unit, {}), barred, k, earlier)
+            if found is None:
+                impossible.append(unit)
+                continue
+            for uscc, one, leads, candidates, rank, skipped in found:
+                team = made.setdefault((unit, uscc), [])
+                team.append(one)
+                expected.append([str(wave), unit, drew[uscc], uscc, one, "leader" if leads else "member", str(len(team)),
+                                 str(candidates), str(rank), skipped])  # fmt: skip
+        teams.update(made)
+        need(details.get("unassigned_units") == impossible,
+             "log.jsonl, wave %d: it says that units %s had no lawful assignment; computed: %s"
+             % (wave, short(details.get("unassigned_units")), impossible))  # fmt: skip
+        known.open += ["Unit %s has no lawful assignment in wave %d." % (unit, wave) for unit in impossible]
+    need(set(roots) == used_waves, "roster.csv or recusals.csv: they hold a wave that no assignment was made from")
+    expected.sort(key=lambda row: (int(row[0]), row[2], row[1], row[3], int(row[6])))
+    for number, right in enumerate(expected, 2):
+        row = rows[number - 2] if number - 2 < len(rows) else None
+        if row != right:
+            raise Wrong(difference("assignments.csv", number, row, right))
+    need(len(rows) == len(expected), "assignments.csv, row %d: one more than the seed gives" % (len(expected) + 2))
+    for wave in later:
+        known.open.append("Wave %d was made from a roster of a later day, when the seed was known: who entered or left it "
+                          "then could steer who inspects." % wave)  # fmt: skip
+    known["replacement_files"] = check_replacements(known, statements, rows)
+    return "%d inspectors of %d visits in %d wave(s), replayed; %d replaced later" % (
+        len(rows), len(teams), len(waves), len(statements))  # fmt: skip
+
+
+def check_replacements(known, statements, rows):
+    """A recusal declared after the assignment: the next in that enterprise's order goes. Digests for the log."""
+    names = {"format", "number", "unit_id", "uscc", "inspector_id", "reason", "declared_date", "approvers", "replaced_by"}
+    team_now, wave_of, gone, files = {}, {}, {}, {}
+    for wave, unit, _, uscc, inspector, role, _, _, _, _ in rows:
+        team_now.setdefault((unit, uscc), {})[inspector] = role
+        wave_of[unit, uscc] = int(wave)
+    needed = {(goer, uscc): edge for (goer, _, uscc), edge in visits_of(known, known["history"][-1][0], ()).items()}
+    for number, one in enumerate(statements, 1):
+        where = "replacements.json, number %d" % number
+        need(isinstance(one, dict) and set(one) == names and one["format"] == "REPLACED1" and one["number"] == number,
+             "%s: it is not the statement REPLACED1 with this number" % where)  # fmt: skip
+        visit = (field(one, "unit_id", UNIT, where), field(one, "uscc", USCC, where))
+        leaving = field(one, "inspector_id", INSPECTOR, where)
+        day(field(one, "declared_date", DAY, where), where)
+        need(field(one, "reason", str, where).strip() and field(one, "approvers", list, where),
+             "%s: a reason or an approver is missing" % where)  # fmt: skip
+        team = team_now.get(visit, {})
+        need(leaving in team, "%s: %s is not to visit %s" % (where, leaving, visit[1]))
+        source = wave_of[visit] if wave_of[visit] in known["roster_roots"] else 0
+        people, barred = known["people"].get(source, {}).get(visit[0], {}), known["barred"].get(source, set())
+        region, skills = needed[visit]
+        free = [who for who, (_, prefix, held) in people.items()
+                if who not in team and who not in gone.get(visit, ()) and (who, visit[1]) not in barred
+                and (not region or region.startswith(prefix)) and skills <= held]  # fmt: skip
+        if team[leaving] == "leader" and any(people[who][0] for who in free):
+            free = [who for who in free if people[who][0]]
+        ordered = sorted(free, key=lambda who: (sha256("ASSIGN1|%s|%s|%s" % (known["seed"], visit[1], who)), who))
+        right = ordered[0] if ordered else None
+        need(one["replaced_by"] == right, "%s: %s goes in place of %s, next in order is %s"
+             % (where, short(one["replaced_by"]), leaving, right))  # fmt: skip
+        team[right] = team.pop(leaving)
+        gone.setdefault(visit, set()).add(leaving)
+        files["replaced-%03d.json" % number] = stored_sha256(one)
+        known.open.append("That inspector %s had to leave the visit to %s (%s)." % (leaving, visit[1], short(one["reason"])))
+    return files
+
+
+# --- the log ---------------------------------------------------------------------------------------------------
+
+LOG_FIELDS = {"seq", "prev", "time", "event", "stage", "run_id", "details", "hash"}
+ORDER_OF_EVENTS = ("round_frame_frozen", "round_committed", "round_entropy", "round_drawn")  # then, in any order:
+LATER_EVENTS = ("round_topped_up", "round_assigned", "round_inspector_replaced")
+END_EVENTS = ("round_closed", "round_aborted")
+
+
+def check_log(bundle, known):
+    """log.jsonl: an unbroken chain; the events of this round once each and forward only."""
+    head, size, events, heads = GENESIS, 0, [], {}
+    with open(bundle.path("log.jsonl"), "rb") as file:
+        for number, line in enumerate(iter(lambda: file.readline(1 << 21), b""), 1):
+            where = "log.jsonl, line %d" % number
+            need(line.endswith(b"\n"), "%s: it is cut" % where)
+            record = parse_json(line[:-1], where)
+            need(isinstance(record, dict) and canonical(record) == line[:-1], "%s: it is not canonical JSON" % where)
+            hidden = known["form"] == "public" and set(record) == {"seq", "hash"}
+            need(hidden or set(record) == LOG_FIELDS, "%s: its fields are not those of a record" % where)
+            need(record["seq"] == number and type(record["seq"]) is int,
+                 "%s: its number is %s: lines were removed, doubled or moved" % (where, short(record["seq"])))  # fmt: skip
+            field(record, "hash", HASH, where)
+            if not hidden:
+                need(record["prev"] == head, "%s: it does not continue the line before: lines were changed or removed" % where)
+                content = {name: value for name, value in record.items() if name != "hash"}
+                right = hashlib.sha256(b"AUDITLOG1|" + canonical(content)).hexdigest()
+                need(record["hash"] == right, "%s: its content does not match its hash: it was changed" % where)
+                shanghai_day(field(record, "time", TIME, where), where)
+                details = field(record, "details", dict, where)
+                mine = (details.get("plan_id"), details.get("round")) == (known["plan_id"], known["round"])
+                if str(record["event"]).startswith("round_") and mine:
+                    events.append((record["event"], record["time"], details))
+            head, size = record["hash"], number
+            heads[size] = head
+    check_order([event for event, _, _ in events], known["state"])
+    for (_, earlier, _), (event, time, _) in zip(events, events[1:]):
+        need(shanghai_day(time, event) >= shanghai_day(earlier, event), "log.jsonl: %s stands on an earlier day than the step before"
+             % event)  # fmt: skip
+    known["events"], known["heads"], known["log_size"] = events, heads, size
+    if known["form"] == "public":
+        known.open.append("What the other lines of the log say: the public form has only their hashes, so a second draw "
+                          "written under another name, or elsewhere, is not seen.")  # fmt: skip
+    return "%d lines, chain unbroken; %d steps of this round, each in its place" % (size, len(events))
+
+
+def check_order(names, state):
+    for name in ORDER_OF_EVENTS + END_EVENTS:
+        need(names.count(name) <= 1, "log.jsonl: %s stands there %d times for this round; a round is drawn once"
+             % (name, names.count(name)))  # fmt: skip
+    body = names[:-1] if names and names[-1] in END_EVENTS else names
+    start = min(len(body), 4)
+    need(tuple(body[:4]) == ORDER_OF_EVENTS[:start] and start > 0,
+         "log.jsonl: the steps of the round are %s, expected %s first" % (", ".join(names), ", ".join(ORDER_OF_EVENTS)))  # fmt: skip
+    need(all(name in LATER_EVENTS for name in body[4:]), "log.jsonl: a step of the round stands out of order: %s" % ", ".join(names))
+    last = "ASSIGNED" if "round_assigned" in names else STATES[start - 1]
+    last = {"round_closed": "CLOSED", "round_aborted": "ABORTED"}.get(names[-1], last)
+    need(last == state, "log.jsonl: by the log the round is %s, the bundle says %s: lines are missing or the state is false"
+         % (last, state))  # fmt: skip
+    need(names[-1] != "round_closed" or "round_assigned" in names, "log.jsonl: the round was closed before it was assigned")
+
+
+def check_steps(bundle, known):
+    """Each event of the log says of its step what the files of the bundle say."""
+    events, freeze, public = known["events"], known["freeze"], known["form"] == "public"
+    says = {name: freeze[name] for name in ("frozen_date", "frame_root", "frame_size", "eligible_count", "unit_sizes")}
+    says.update(plan_id=known["plan_id"], round=known["round"], freeze_root=known["freeze_root"], commitments=[],
+                entropy=None, seed_commitment=None, drawn_count=None, top_ups=0, waves=0, replacements=0,
+                aborted_from=None)  # fmt: skip
+    files = {"rule.json": stored_sha256(known["rule"]), "freeze.json": stored_sha256(freeze)}
+    state = ""
+    for step, (event, time, details) in enumerate(events, 1):
+        where = "log.jsonl, event %s" % event
+        if event == "round_frame_frozen":
+            state, frozen_time = "FRAME_FROZEN", time
+        elif event == "round_committed":
+            state, committed_time = "COMMITTED", time
+            says["commitments"] = known["commitments"]
+            files.update(known["commitment_files"])
+            check_commitment_times(known, frozen_time, time)
+        elif event == "round_entropy":
+            state = "ENTROPY"
+            says["entropy"] = known["entropy"]
+            files["entropy.json"] = known["entropy_file"]
+            check_entropy_days(known, committed_time, time)
+        elif event == "round_drawn":
+            state = "DRAWN"
+            says["seed_commitment"] = known["seed_commitment"]
+            says["drawn_count"] = details.get("drawn_count") if public else known["drawn_count"]
+        elif event == "round_topped_up":
+            says["top_ups"] += 1
+            name = "topup-%03d.json" % says["top_ups"]
+            if not public:
+                need(name in known["topup_files"], "topups.json lacks top-up %d, which the log has" % says["top_ups"])
+                files[name] = known["topup_files"][name]
+        elif event == "round_assigned":
+            state = "ASSIGNED"
+            says["waves"] += 1
+        elif event == "round_inspector_replaced":
+            says["replacements"] += 1
+            name = "replaced-%03d.json" % says["replacements"]
+            if not public:
+                need(name in known["replacement_files"], "replacements.json lacks number %d, which the log has" % says["replacements"])
+                files[name] = known["replacement_files"][name]
+        elif event == "round_closed":
+            state = "CLOSED"
+        elif event == "round_aborted":
+            says["aborted_from"], state = state, "ABORTED"
+            files["abort.json"] = check_abort(bundle, known, says["aborted_from"])
+        says.update(step=step, event=event, state=state)
+        for name in sorted(says):
+            need(name in details and details[name] == says[name] and type(details[name]) is type(says[name]),
+                 "%s: %s is %s in the log, %s by the files" % (where, name, short(details.get(name)), short(says[name])))  # fmt: skip
+        logged_files = field(details, "files", dict, where)
+        for name in sorted(files):
+            need(logged_files.get(name) == files[name], "%s: the SHA-256 of %s in the log is not that of this bundle's content"
+                 % (where, name))  # fmt: skip
+    if not public and step_of(known, "DRAWN"):
+        need(says["top_ups"] == len(known["topup_files"]), "topups.json holds %d top-ups, the log %d"
+             % (len(known["topup_files"]), says["top_ups"]))  # fmt: skip
+        need(says["replacements"] == len(known.facts.get("replacement_files", ())),
+             "replacements.json and the log do not hold the same number of replacements")  # fmt: skip
+    return "roots, digests and counts of all %d steps agree with the files" % len(events)
+
+
+def check_commitment_times(known, frozen_time, committed_time):
+    first, last = shanghai_day(frozen_time, "log.jsonl"), shanghai_day(committed_time, "log.jsonl")
+    for (party, _), time in zip(known["commitments"], known["signed_times"]):
+        signed = shanghai_day(time, "commitments.json")
+        need(signed >= first, "commitments.json: %s signed on %s, before the freeze was logged on %s" % (party, signed, first))
+        need(signed <= last, "commitments.json: %s signed on %s, after the log had all commitments on %s: too late"
+             % (party, signed, last))  # fmt: skip
+    waited = (last - max(shanghai_day(time, "commitments.json") for time in known["signed_times"])).days
+    if waited and known["rule"]["entropy"]["source"] != "NONE":
+        known.open.append("Why the office logged the commitments %d day(s) after the last party signed: had it known all "
+                          "reveals, it could have chosen among so many lottery issues." % waited)  # fmt: skip
+
+
+def check_entropy_days(known, committed_time, entropy_time):
+    """The issue must be one that nobody could know when the commitments were made, and the first of these."""
+    rule = known["rule"]["entropy"]
+    if rule["source"] == "NONE":
+        return
+    committed = shanghai_day(committed_time, "log.jsonl")
+    earliest = committed + timedelta(days=rule["lag_days"])
+    for one in known["announced"]:
+        announced = day(one["announced_date"], "entropy.json")
+        need(announced >= earliest, "entropy.json: %s issue %s is of %s, but the commitments were logged on %s and %d day(s) "
+             "must lie between: too early" % (one["source"], one["issue"], announced, committed, rule["lag_days"]))  # fmt: skip
+        need(announced <= shanghai_day(entropy_time, "log.jsonl"),
+             "entropy.json: it was logged before its announcement on %s" % announced)  # fmt: skip
+        limit = field(rule, "fallback_after_days", int, "plan.json, entropy")
+        need((announced - earliest).days <= limit, "entropy.json: %s issue %s of %s is too late: the first one from %s on counts"
+             % (one["source"], one["issue"], announced, earliest))  # fmt: skip
+        if announced > earliest:
+            known.open.append("That %s had no issue from %s to the day before %s: the first one counts."
+                              % (one["source"], earliest, announced))  # fmt: skip
+    if [one["source"] for one in known["announced"]] != [rule["source"]]:
+        waited = (shanghai_day(entropy_time, "log.jsonl") - earliest).days
+        need(waited >= rule["fallback_after_days"], "entropy.json: the fallback was taken after %d days, the plan says %d"
+             % (waited, rule["fallback_after_days"]))  # fmt: skip
+        known.open.append("That %s was not announced in time, so that the fallback counts." % rule["source"])
+
+
+def check_abort(bundle, known, aborted_from):
+    """abort.json: a reason and approvers; three of them once the result could be known."""
+    abort = bundle.json("abort.json", dict)
+    same_round(abort, known, "abort.json", "ABORT1")
+    need(abort.get("aborted_from") == aborted_from, "abort.json: aborted_from is %s, by the log it was %s"
+         % (short(abort.get("aborted_from")), aborted_from))  # fmt: skip
+    needed = 3 if STATES.index(aborted_from) >= STATES.index("ENTROPY") else 1
+    names = {str(name).strip().casefold() for name in field(abort, "approvers", list, "abort.json")}
+    need(len(names) >= needed and all(names), "abort.json: %d approver(s), %d different ones are needed" % (len(names), needed))
+    need(field(abort, "reason", str, "abort.json").strip(), "abort.json: no reason")
+    known.open.append("That the approvers approved the abort: %s" % ", ".join(sorted(names)))
+    return stored_sha256(abort)
+
+
+CHECKPOINT_FIELDS = {"log", "size", "head", "time", "frame_root", "prev_checkpoint", "key_id", "signature"}
+
+
+def check_checkpoints(bundle, known):
+    """checkpoints.json: signed statements of how long the log was and how it ended then."""
+    previous, largest = GENESIS, 0
+    checkpoints = bundle.json("checkpoints.json", list)
+    for number, one in enumerate(checkpoints, 1):
+        where = "checkpoints.json, number %d" % number
+        compare_checkpoint(one, known, where)
+        need(one["size"] > largest, "%s: its size is not above the one before" % where)
+        need(one["prev_checkpoint"] == previous, "%s: it does not name the one before: one was removed or replaced" % where)
+        need(one["size"] <= known["log_size"], "%s: it saw %d lines, the log has %d: its end was cut off"
+             % (where, one["size"], known["log_size"]))  # fmt: skip
+        need(one["head"] == known["heads"][one["size"]],
+             "%s: it saw another line %d than this log has: the log was rewritten" % (where, one["size"]))  # fmt: skip
+        previous, largest = hashlib.sha256(canonical(one)).hexdigest(), one["size"]
+    if largest < known["log_size"]:
+        known.open.append("The last %d line(s) of the log: no signed checkpoint covers them yet." % (known["log_size"] - largest))
+    for path in known.options.witness:
+        witness = read_witness(path)
+        where = "witness " + os.path.basename(path)
+        compare_checkpoint(witness, known, where)
+        if witness["size"] > known["log_size"]:
+            known.open.append("%s: it saw %d lines, this bundle's log ends at %d; compare with a longer one."
+                              % (where, witness["size"], known["log_size"]))  # fmt: skip
+        else:
+            need(witness["head"] == known["heads"].get(witness["size"], GENESIS),
+                 "%s: it saw another line %d than this log has: the log was rewritten" % (where, witness["size"]))  # fmt: skip
+    if not known.options.witness:
+        known.open.append("That nobody rewrote the whole log with the office's key: bring a checkpoint that a unit or a party "
+                          "kept from then (--witness).")  # fmt: skip
+    return "%d checkpoint(s) and %d witness(es) agree with the log" % (len(checkpoints), len(known.options.witness))
+
+
+def compare_checkpoint(one, known, where):
+    """That it is a checkpoint signed by the office."""
+    need(isinstance(one, dict) and set(one) == CHECKPOINT_FIELDS, "%s: it is not a checkpoint" % where)
+    need(field(one, "size", int, where) >= 0, "%s: its size is negative" % where)
+    content = {name: value for name, value in one.items() if name not in ("key_id", "signature")}
+    need(one["key_id"] == hashlib.sha256(bytes.fromhex(known["office_key"])).hexdigest()[:16]
+         and signature_is_good(known["office_key"], b"CHECKPOINT1|" + canonical(content), str(one["signature"])),
+         "%s: the signature is not one of the office's key over this content" % where)  # fmt: skip
+
+
+def read_witness(path):
+    try:
+        with open(path, "rb") as file:
+            return parse_json(file.read(1_000_000), "witness " + os.path.basename(path))
+    except OSError as error:
+        raise Unreadable("the witness %s cannot be read: %s" % (path, error))
+
+
+# === 5 The report ============================================================================================
+
+CHECKS = (  # name, function, needed for the public form too, 中文
+    ("manifest", check_manifest, True, "清单与签名"),
+    ("plan", check_plan, True, "计划规则"),
+    ("freeze", check_freeze, True, "冻结声明"),
+    ("log", check_log, True, "审计日志链"),
+    ("frame", check_frame, False, "抽查对象名录"),
+    ("quotas", check_quotas, False, "抽查数量"),
+    ("roster", check_roster, False, "检查人员名录与回避"),
+    ("commitments", check_commitments, True, "各方承诺"),
+    ("entropy", check_entropy, True, "公开随机数"),
+    ("seed", check_seed, True, "种子"),
+    ("draw", check_draw, False, "抽取结果"),
+    ("top-ups", check_top_ups, False, "递补"),
+    ("assignment", check_assignment, False, "检查人员匹配"),
+    ("steps", check_steps, True, "日志与文件一致"),
+    ("checkpoints", check_checkpoints, True, "检查点"),
+)
+VERDICTS = {"good": "ok", "bad": "WRONG", "skipped": "not reached"}
+CHINESE = {"good": "通过", "bad": "不符", "skipped": "未能检查"}
+
+
+def verify(folder, options):
+    """(list of [check, Chinese name, "good"|"bad"|"skipped", sentence], list of what could not be checked)."""
+    if not os.path.isdir(folder):
+        raise Unreadable("%s is not a folder" % folder)
+    bundle, known, results = Bundle(folder), Known(options), []
+    for name, function, is_public, chinese in CHECKS:
+        if known.facts.get("form") == "public" and not is_public:
+            continue
+        try:
+            results.append([name, chinese, "good", function(bundle, known)])
+        except Wrong as problem:
+            results.append([name, chinese, "bad", str(problem)])
+        except NotReached as lacking:
+            results.append([name, chinese, "skipped", "it needs what an earlier check did not establish (%s)" % lacking])
+    if known.facts.get("form") == "public":
+        known.open.append("PUBLIC FORM: frame, grades, quotas, tickets, draw, top-ups and inspectors are not in it. It "
+                          "proves that they were fixed before the lottery, not what they are.")  # fmt: skip
+    return results, known.open
+
+
+def print_report(folder, results, still_open):
+    print("Proof of the draw in %s 双随机抽查结果验证" % folder)
+    for name, chinese, verdict, sentence in results:
+        print("[%-11s] %-11s %s" % (VERDICTS[verdict], name, sentence))
+        print("              %s：%s" % (chinese, CHINESE[verdict]))
+    if still_open:
+        print("\nNOT CHECKED, because no bundle can prove it: 本程序无法验证的事项：")
+        for number, sentence in enumerate(still_open, 1):
+            print("  %d. %s" % (number, sentence))
+    if all(verdict == "good" for _, _, verdict, _ in results):
+        print("\nHONEST as far as was checked. 已检查的部分全部相符。")
+    else:
+        print("\nNOT AS IT MUST BE: see the lines marked WRONG. 存在不符，见标有 WRONG 的行。")
+
+
+def pinned_key(text):
+    if not re.fullmatch(HASH, text):
+        raise argparse.ArgumentTypeError("a public key is 64 lower-case hexadecimal digits")
+    return text
+
+
+def pinned_party(text):
+    name, _, key = text.partition("=")
+    return name, pinned_key(key)
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(description="Checks the proof of an inspection draw. Exit 0 honest, 1 not, 2 unreadable.")
+    parser.add_argument("bundle", help="the folder that `credit-pipeline draw bundle` wrote")
+    parser.add_argument("--key", type=pinned_key, help="the office's public key as you were given it")
+    parser.add_argument("--party", type=pinned_party, action="append", default=[], metavar="NAME=HEX",
+                        help="a party's public key as that party gave it to you")  # fmt: skip
+    parser.add_argument("--witness", action="append", default=[], metavar="FILE",
+                        help="a checkpoint of the log that somebody else kept")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    options = parser.parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    try:
+        results, still_open = verify(options.bundle, options)
+        code = 0 if all(verdict == "good" for _, _, verdict, _ in results) else 1
+        answer = {"code": code, "checks": [{"check": r[0], "verdict": r[2], "says": r[3]} for r in results],
+                  "not_checked": still_open}  # fmt: skip
+    except (Unreadable, OSError, MemoryError, ValueError, RecursionError) as error:
+        code, answer = 2, {"code": 2, "unreadable": str(error) or type(error).__name__}
+    if options.json:
+        print(json.dumps(answer, ensure_ascii=False, indent=1, sort_keys=True))
+    elif code == 2:
+        print("UNREADABLE 无法读取：%s" % answer["unreadable"], file=sys.stderr)
+    else:
+        print_report(options.bundle, results, still_open)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
