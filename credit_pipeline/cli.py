@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from credit_pipeline.commands.absences import app as absences_app
+from credit_pipeline.commands.draw import app as draw_app
 from credit_pipeline.commands.explain import explain
 from credit_pipeline.commands.lake import app as lake_app
 from credit_pipeline.commands.model import app as model_app
@@ -44,6 +45,7 @@ app = typer.Typer(
 extract_app = typer.Typer(no_args_is_help=True, help="The units' encrypted extracts.")
 app.add_typer(extract_app, name="extract")
 app.add_typer(absences_app, name="absences")
+app.add_typer(draw_app, name="draw")
 app.add_typer(lake_app, name="lake")
 app.add_typer(policy_app, name="policy")
 app.add_typer(model_app, name="model")

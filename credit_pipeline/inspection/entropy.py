@@ -128,7 +128,7 @@ def _first_of_each(announced: Iterable[Announcement], earliest: date, today: dat
         if texts.setdefault((one.source, one.issue), one.text()) != one.text():
             raise BadInput(
                 f"public_entropy, {one.source} issue {one.issue}: two different announcements; compare with the "
-                "publication and withdraw the wrong row (feed record_voids) before the draw goes on"
+                "publication and deliver the wrong row again as withdrawn before the draw goes on"
             )
         first.setdefault(one.source, one)
     return first

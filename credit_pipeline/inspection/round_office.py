@@ -99,6 +99,12 @@ class RoundOffice:
         record = self.record(plan_id, round_)
         return record if record is not None else self.store.record(plan_id, round_)
 
+    def inspect(self, plan_id: str, round_: protocol.Round) -> RoundRecord:
+        """As `existing`, for readers: nothing is logged."""
+        anchor = newest_checkpoint(self.settings.audit_dir)
+        verified_record(self.store, self.audit, plan_id, round_, anchor)
+        return self.store.record(plan_id, round_)
+
     def _log(self, record: RoundRecord) -> RoundRecord:
         self.audit.append(record.event, STAGE, self.run_id, **record.public_facts())
         log.info("draw %s round %s: %s", record.plan_id, record.round, record.state)
@@ -167,7 +173,7 @@ class RoundOffice:
         verify_reveal(reveal, self.store.statement(plan_id, round_, f"commitment-{party}"))
         content = json.dumps(dict(reveal), sort_keys=True).encode() + b"\n"
         self._keys.keep_reveal(lake_id(self.settings), plan_id, round_, party, content)
-        return [name for name, _ in record.commitments if name not in self.reveals(record)]
+        return self._missing_reveals(record)
 
     def reveals(self, record: RoundRecord) -> dict[str, str]:
         """Party -> reveal, of those that are here. SECRET."""
@@ -186,14 +192,13 @@ class RoundOffice:
 
     def seed(self, record: RoundRecord) -> str:
         """CONFIDENTIAL. Raises `BadInput` naming the parties whose reveal is missing."""
-        reveals = self.reveals(record)
-        missing = [party for party, _ in record.commitments if party not in reveals]
+        missing = self._missing_reveals(record)
         if missing:
             raise BadInput(
                 f"{record.named()}: the reveal of {', '.join(missing)} is not here; import it by `credit-pipeline draw "
                 "reveal`"
             )
-        return self.store.seed(record.plan_id, record.round, reveals)
+        return self.store.seed(record.plan_id, record.round, self.reveals(record))
 
     def draw(
         self, plan_id: str, round_: protocol.Round, connection: duckdb.DuckDBPyConnection | None = None
@@ -327,22 +332,38 @@ class RoundOffice:
         """Takes a frozen round as far as it can go up to the draw."""
         record = self.existing(plan_id, round_)
         if record.state is State.FRAME_FROZEN:
-            committed = self.commit(plan_id, round_)
-            if committed is None:
-                missing = ", ".join(self.store.missing_commitments(plan_id, round_))
-                return self.outcome(record, waiting_for=f"the commitment of {missing}")
-            record = committed
+            record = self.commit(plan_id, round_) or record
         if record.state is State.COMMITTED:
             found = self.set_entropy(plan_id, round_, announced, today)
             if isinstance(found, str):
                 return self.outcome(record, waiting_for=found)
             record = found
-        if record.state is State.ENTROPY:
-            missing_reveals = [name for name, _ in record.commitments if name not in self.reveals(record)]
-            if missing_reveals:
-                return self.outcome(record, waiting_for=f"the reveal of {', '.join(missing_reveals)}")
+        if record.state is State.ENTROPY and not self._missing_reveals(record):
             record = self.draw(plan_id, round_, connection)
         return self.outcome(record)
+
+    def waiting_for(self, record: RoundRecord) -> str:
+        """What must happen before the next step, and who does it; '' when nothing is open."""
+        plan_id, round_ = record.plan_id, record.round
+        if record.state is State.FRAME_FROZEN:
+            missing = ", ".join(self.store.missing_commitments(plan_id, round_))
+            return f"the commitment of {missing}" if missing else "the next run or `draw advance`"
+        if record.state is State.COMMITTED:
+            day = self._committed_day(plan_id, round_)
+            found = choose_entropy(self.store.rule(plan_id, round_)["entropy"], day, [], day)
+            return found if isinstance(found, str) else "the next run or `draw advance`"
+        if record.state is State.ENTROPY:
+            missing = ", ".join(self._missing_reveals(record))
+            return f"the reveal of {missing}" if missing else "the next run or `draw advance`"
+        if record.state is State.DRAWN:
+            return "inspectors"
+        if record.state is State.ASSIGNED:
+            count = len(self.store.open_visits(plan_id, round_))
+            return f"inspectors for {count} visit(s) (`draw assign`)" if count else ""
+        return ""
+
+    def _missing_reveals(self, record: RoundRecord) -> list[str]:
+        return [name for name, _ in record.commitments if name not in self.reveals(record)]
 
     def outcome(
         self, record: RoundRecord, *, waiting_for: str = "", unassigned: Mapping[str, str] | None = None
@@ -355,24 +376,9 @@ class RoundOffice:
             record.round,
             str(record.state),
             drawn=record.drawn_count or 0,
-            waiting_for=waiting_for or _next_step(record),
+            waiting_for=waiting_for or self.waiting_for(record),
             unassigned=unassigned or {},
             missing_assurances=tuple(
                 missing_assurances([party["party"] for party in rule["parties"]], entropy)
             ),
         )
-
-
-_NEXT = {
-    State.FRAME_FROZEN: "the commitments of all parties",
-    State.COMMITTED: "the public entropy",
-    State.ENTROPY: "the reveals of all parties",
-    State.DRAWN: "inspectors",
-    State.ASSIGNED: "",
-    State.CLOSED: "",
-    State.ABORTED: "",
-}
-
-
-def _next_step(record: RoundRecord) -> str:
-    return _NEXT[record.state]

@@ -14,13 +14,14 @@ import duckdb
 import pyarrow as pa
 
 from credit_pipeline.audit.log import AuditLog
+from credit_pipeline.errors import BadInput
 from credit_pipeline.inspection.assignment import SCHEMA as ASSIGNMENT_SCHEMA
 from credit_pipeline.inspection.round_office import RoundOffice, RoundOutcome
 from credit_pipeline.inspection.round_record import LIVE, RoundRecord, State
 from credit_pipeline.inspection.round_store import RoundStore
 from credit_pipeline.inspection.round_tables import announcements, roster_of_day
 from credit_pipeline.settings import Settings
-from credit_pipeline.warehouse import RunTarget, connect
+from credit_pipeline.warehouse import RunTarget, connect, current_as_of_date
 
 DRAWS_SCHEMA = pa.schema(
     {
@@ -138,6 +139,44 @@ def _first_wave(
         return office.assign(plan_id, round_, later)
     why = "no inspector with a valid certificate is known; deliver the feed inspectors"
     return office.outcome(record, unassigned={"*": why})
+
+
+def advance_round(office: RoundOffice, plan_id: str, round_: int | str) -> RoundOutcome:
+    """`draw advance`: as far as a frozen round goes now, with what the current warehouse knows."""
+    settings = office.settings
+    day = current_as_of_date(settings)
+    if day is None:
+        raise BadInput("there is no warehouse yet; remedy: credit-pipeline run")
+    office.existing(plan_id, round_)
+    with connect(settings, settings.warehouse_path, read_only=True) as connection:
+        outcome = office.advance(plan_id, round_, announcements(connection, day), day)
+        record = office.store.record(plan_id, round_)
+        return _first_wave(office, connection, record) if record.state is State.DRAWN else outcome
+
+
+def assign_wave(office: RoundOffice, plan_id: str, round_: int | str) -> RoundOutcome:
+    """`draw assign`: the visits without inspectors, from the roster that the current warehouse knows."""
+    record = office.existing(plan_id, round_)
+    with connect(office.settings, office.settings.warehouse_path, read_only=True) as connection:
+        if record.state is State.DRAWN:
+            return _first_wave(office, connection, record)
+        later = roster_of_day(connection, plan_id, round_)
+    if not _holds_inspectors(later[0]):
+        # The plan has gone on to its next round, whose roster is another one: the frozen one is what is left.
+        return office.assign(plan_id, round_, None)
+    return office.assign(plan_id, round_, later)
+
+
+def refresh_tables(settings: Settings) -> None:
+    """Shows a step taken by command in the current warehouse; the extracts follow with the next run."""
+    day = current_as_of_date(settings)
+    if day is None or not settings.warehouse_path.exists():
+        return
+    target = RunTarget(day, settings.warehouse_path, False)
+    store = RoundStore(settings.draws_dir)
+    with connect(settings, settings.warehouse_path) as connection:
+        load_draws(store, connection, target)
+        load_assignments(store, connection, target)
 
 
 def _holds_inspectors(roster: pa.Table) -> bool:

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from credit_pipeline.errors import BadInput, IntegrityError
-from credit_pipeline.inspection import protocol
+from credit_pipeline.inspection import protocol, statements
 
 VECTORS_DIR = Path(__file__).parent / "vectors"
 VECTORS: dict[str, Any] = json.loads((VECTORS_DIR / "sampling_vectors.json").read_text("utf-8"))
@@ -178,34 +178,65 @@ def test_drand_randomness_is_the_hash_of_the_signature() -> None:
 def _golden_values() -> dict[str, Any]:
     """Everything an independent verifier must get from the fixed inputs of the golden file."""
     plan, round_, parties = "2026-NY-01", 1, ["credit_office", "audit_office"]
-    frame = [
-        ("A01", "91411330MA40TE5TX8", "B", ""),
-        ("A01", "91411300MA40TE5TXR", "E", ""),
-        ("A01", "91411303MA40TE5TX5", "A", "no_proactive_inspection"),
-        ("B02", "91411330MA40TE5TX8", "C", ""),
+    frame: list[tuple[str, str, str, str, str, bool, str]] = [
+        ("A01", "GENERAL", "91411330MA40TE5TX8", "B", "411302", False, ""),
+        ("A01", "GENERAL", "91411300MA40TE5TXR", "E", "", True, ""),
+        ("A01", "GENERAL", "91411303MA40TE5TX5", "A", "411303", False, "grade_a_exempt"),
+        ("A01", "SAFETY", "91411300MA40TE5TXR", "E", "", True, "visit_cap_reached"),
+        ("B02", "GENERAL", "91411330MA40TE5TX8", "C", "411302", False, "drawn:P2025GENERAL/1"),
+    ]
+    quotas: list[Any] = [
+        ("A01", "GENERAL", "B", 1, 0, 500, 1, 2, "ceil", 1, 1),
+        ("A01", "GENERAL", "E", 1, 3, 10_000, 2, 2, "half_up", 4, 1),
+    ]
+    roster = [("A01", "NY0001", True, "4113", "fire+food", ""), ("A01", "NY0002", False, "", "", "on_leave")]
+    recusals = [
+        ("NY0001", "91411300MA40TE5TXR", "relative"),
+        ("NY0001", "91411330MA40TE5TX8", "handled_recently"),
     ]
     keys = {party: hashlib.sha256(party.encode()).digest() for party in parties}
-    reveals = {party: protocol.party_reveal(keys[party], plan, round_) for party in parties}
-    commitments = [(party, protocol.commitment(plan, round_, party, reveals[party])) for party in parties]
     salt = protocol.round_salt(keys["credit_office"], plan, round_)
     root = protocol.merkle_root(
-        protocol.leaf_salt(salt, uscc) + protocol.frame_leaf(unit, uscc, grade, reason)
-        for unit, uscc, grade, reason in sorted(frame)
+        protocol.leaf_salt(salt, *row[:3]) + protocol.frame_leaf(*row) for row in sorted(frame)
     )
+    quotas_root = protocol.merkle_root(
+        protocol.leaf_salt(salt, "QUOTA", *row[:3]) + protocol.quota_leaf(*row) for row in quotas
+    )
+    rule = {"format": "RULE1", "title": "双随机抽查"}
+    freeze = protocol.freeze_statement(
+        plan,
+        round_,
+        frozen_date="2026-03-01",
+        frame_root=root,
+        frame_size=5,
+        eligible_count=2,
+        unit_sizes={"A01": 4, "B02": 1},
+        quotas_root=quotas_root,
+        roster_root=protocol.roster_root(salt, roster, recusals),
+        rule_sha256=protocol.rule_sha256(rule),
+    )
+    frozen = protocol.freeze_root(freeze)
+    reveals = {party: protocol.party_reveal(keys[party], plan, round_, frozen) for party in parties}
+    commitments = [(party, protocol.commitment(plan, round_, party, reveals[party])) for party in parties]
     entropy = "KL8:2026123:01.02.03.04.05.06.07.08.09.10.11.12.13.14.15.16.17.18.19.20"
     seed = protocol.draw_seed(
-        plan, round_, frame_root=root, commitments=commitments, reveals=reveals, entropy=entropy
+        plan, round_, freeze_root=frozen, commitments=commitments, reveals=reveals, entropy=entropy
     )
     return {
         "frame": [list(row) for row in frame],
+        "quotas": [list(row) for row in quotas],
+        "roster": [list(row) for row in roster],
+        "recusals": [list(row) for row in recusals],
+        "rule": rule,
+        "freeze": freeze,
+        "freeze_root": frozen,
         "reveals": reveals,
         "commitments": [list(item) for item in commitments],
         "frame_salt": salt.hex(),
-        "frame_root": root,
         "entropy": entropy,
         "seed": seed,
         "seed_commitment": protocol.seed_commitment(seed),
-        "tickets": [protocol.ticket(seed, unit, uscc) for unit, uscc, _, _ in frame],
+        "tickets": [protocol.ticket(seed, row[0], row[2]) for row in frame],
         "enterprise_order": protocol.enterprise_order(seed, "A01", "91411330MA40TE5TX8"),
         "candidate_order": protocol.candidate_order(seed, "91411330MA40TE5TX8", "NY0001"),
     }
@@ -219,21 +250,46 @@ def test_golden_file_still_comes_out() -> None:
 def test_golden_seed_by_hand() -> None:
     """The formulas of the protocol, written out once more without the module under test."""
     commitments = dict(GOLDEN["commitments"])
+    frozen = GOLDEN["freeze_root"]
     for party, reveal in GOLDEN["reveals"].items():
         text = f"COMMIT1|2026-NY-01|1|{party}|{reveal}"
         assert hashlib.sha256(text.encode()).hexdigest() == commitments[party]
         key = hashlib.sha256(party.encode()).digest()
-        assert hmac.new(key, b"REVEAL1|2026-NY-01|1", "sha256").hexdigest() == reveal
+        assert hmac.new(key, f"REVEAL1|2026-NY-01|1|{frozen}".encode(), "sha256").hexdigest() == reveal
     order = [party for party, _ in GOLDEN["commitments"]]
     key = hashlib.sha256("|".join(GOLDEN["reveals"][party] for party in order).encode()).digest()
     listed = ",".join(commitments[party] for party in order)
-    message = f"SEED1|2026-NY-01|1|{GOLDEN['frame_root']}|{listed}|{GOLDEN['entropy']}"
+    message = f"SEED1|2026-NY-01|1|{frozen}|{listed}|{GOLDEN['entropy']}"
     assert hmac.new(key, message.encode(), "sha256").hexdigest() == GOLDEN["seed"]
     assert hashlib.sha256(f"SEEDC1|{GOLDEN['seed']}".encode()).hexdigest() == GOLDEN["seed_commitment"]
-    unit, uscc, grade, reason = GOLDEN["frame"][2]
-    assert protocol.frame_leaf(unit, uscc, grade, reason) == f"FRAME1|{unit}|{uscc}|{grade}|{reason}".encode()
-    salt = hmac.new(bytes.fromhex(GOLDEN["frame_salt"]), uscc.encode(), "sha256").digest()[:16]
-    assert protocol.leaf_salt(bytes.fromhex(GOLDEN["frame_salt"]), uscc) == salt
+
+
+def _salted(key: str, line: str) -> bytes:
+    salt = hmac.new(bytes.fromhex(GOLDEN["frame_salt"]), key.encode(), "sha256").digest()[:16]
+    return salt + line.encode()
+
+
+def test_golden_roots_by_hand() -> None:
+    """The leaves and the freeze statement, written out once more without the module under test."""
+    frame, quotas, roster, recusals = [], [], [], []
+    for unit, item, uscc, grade, region, safety, reason in sorted(GOLDEN["frame"]):
+        line = f"FRAME1|{unit}|{item}|{uscc}|{grade}|{region}|{int(safety)}|{reason}"
+        frame.append(_salted(f"{unit}|{item}|{uscc}", line))
+    for row in GOLDEN["quotas"]:
+        quotas.append(_salted("QUOTA|" + "|".join(row[:3]), "QUOTA1|" + "|".join(map(str, row))))
+    for unit, one, leader, prefix, skills, reason in GOLDEN["roster"]:
+        line = f"ROSTER1|{unit}|{one}|{int(leader)}|{prefix}|{skills}|{reason}"
+        roster.append(_salted(f"ROSTER|{unit}|{one}", line))
+    for pair in GOLDEN["recusals"]:
+        recusals.append(_salted("RECUSAL|" + "|".join(pair[:2]), "RECUSAL1|" + "|".join(pair)))
+    freeze = GOLDEN["freeze"]
+    assert _recursive_root(frame).hex() == freeze["frame_root"]
+    assert _recursive_root(quotas).hex() == freeze["quotas_root"]
+    assert _recursive_root(roster + recusals).hex() == freeze["roster_root"]
+    text = '{"format":"RULE1","title":"双随机抽查"}'
+    assert hashlib.sha256(text.encode()).hexdigest() == freeze["rule_sha256"]
+    statement = json.dumps(freeze, sort_keys=True, separators=(",", ":"))
+    assert hashlib.sha256(f"FREEZE1|{statement}".encode()).hexdigest() == GOLDEN["freeze_root"]
 
 
 def _seed(**changes: Any) -> str:
@@ -245,7 +301,8 @@ def _seed(**changes: Any) -> str:
         "order": ["a", "b"],
     } | changes
     reveals = {
-        party: protocol.party_reveal(party.encode() * 32, given["plan"], given["round_"]) for party in "ab"
+        party: protocol.party_reveal(party.encode() * 32, given["plan"], given["round_"], "0" * 64)
+        for party in "ab"
     }
     commitments = [
         (party, protocol.commitment(given["plan"], given["round_"], party, reveals[party]))
@@ -254,7 +311,7 @@ def _seed(**changes: Any) -> str:
     return protocol.draw_seed(
         given["plan"],
         given["round_"],
-        frame_root=given["root"],
+        freeze_root=given["root"],
         commitments=commitments,
         reveals=given.get("reveals", reveals),
         entropy=given["entropy"],
@@ -276,7 +333,7 @@ def test_every_input_of_the_seed_changes_it() -> None:
 
 def test_a_reveal_that_does_not_open_its_commitment_is_refused() -> None:
     """Otherwise the last party to reveal could choose the draw."""
-    reveals = {"a": protocol.party_reveal(b"a" * 32, "P1", 1), "b": "0" * 64}
+    reveals = {"a": protocol.party_reveal(b"a" * 32, "P1", 1, "0" * 64), "b": "0" * 64}
     with pytest.raises(IntegrityError, match="b does not open"):
         _seed(reveals=reveals)
 
@@ -288,10 +345,23 @@ def test_a_withheld_or_uncommitted_reveal_is_named() -> None:
 
 def test_the_reveal_is_the_same_again_and_another_for_another_round() -> None:
     """A re-run after a crash must draw the same; a reveal opened once must not open the next round."""
-    assert protocol.party_reveal(KEY, "P1", 1) == protocol.party_reveal(KEY, "P1", 1)
-    assert len({protocol.party_reveal(KEY, plan, number) for plan in ("P1", "P2") for number in (1, 2)}) == 4
+    roots = ("0" * 64, "1" * 64)
+    assert protocol.party_reveal(KEY, "P1", 1, roots[0]) == protocol.party_reveal(KEY, "P1", 1, roots[0])
+    found = {
+        protocol.party_reveal(KEY, plan, number, root)
+        for plan in ("P1", "P2")
+        for number in (1, 2)
+        for root in roots
+    }
+    assert len(found) == 8, "a rehearsal on another frame must not tell the reveal of the real one"
     with pytest.raises(BadInput, match="32 random bytes"):
-        protocol.party_reveal(b"short", "P1", 1)
+        protocol.party_reveal(b"short", "P1", 1, roots[0])
+
+
+_GOOD_FRAME: dict[str, Any] = {
+    "unit_id": "A01", "item_code": "GENERAL", "uscc": "91411330MA40TE5TX8", "grade": "B", "region": "",
+    "is_safety_related": False, "excluded_reason": "",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -301,11 +371,15 @@ def test_the_reveal_is_the_same_again_and_another_for_another_round() -> None:
         ("unit_id", "A01|B"),
         ("unit_id", "A" * 13),
         ("unit_id", "A01\n"),
+        ("item_code", ""),
+        ("item_code", "general"),
+        ("item_code", "A|B"),
         ("uscc", "91411330MA40TE5TXI"),
         ("uscc", "91411330MA40TE5TX"),
         ("uscc", "91411330ma40te5tx8"),
         ("grade", "F"),
         ("grade", ""),
+        ("region", "4113|"),
         ("excluded_reason", "a|b"),
         ("excluded_reason", "a\nb"),
         ("excluded_reason", "x" * 201),
@@ -313,15 +387,21 @@ def test_the_reveal_is_the_same_again_and_another_for_another_round() -> None:
 )
 def test_malformed_fields_never_reach_a_hash(field: str, value: str) -> None:
     """With '|' in a field two different frames could have one root."""
-    good: dict[str, str] = {
-        "unit_id": "A01",
-        "uscc": "91411330MA40TE5TX8",
-        "grade": "B",
-        "excluded_reason": "",
-    }
-    protocol.frame_leaf(**good)
+    protocol.frame_leaf(**_GOOD_FRAME)
     with pytest.raises(BadInput, match=field):
-        protocol.frame_leaf(**(good | {field: value}))
+        protocol.frame_leaf(**(_GOOD_FRAME | {field: value}))
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["A01", "A0", "B"]), st.sampled_from(["G", "G1", "S-1"]), st.text("09AX", min_size=18, max_size=18),
+                  st.sampled_from("ABCDE"), st.sampled_from(["", "41", "4113"]), st.booleans(), st.sampled_from(["", "1", "x"])),
+        min_size=2, max_size=2, unique=True,
+    )
+)  # fmt: skip
+def test_two_rows_never_have_one_line(rows: list[tuple[Any, ...]]) -> None:
+    """Moving a character from one field to the next must change the bytes."""
+    assert protocol.frame_leaf(*rows[0]) != protocol.frame_leaf(*rows[1])
 
 
 @pytest.mark.parametrize("plan_id", ["", "../x", "a|b", ".", "计划", "a/b"])
@@ -357,6 +437,23 @@ def test_quota_rounding(size: int, ratio_bp: int, ceil: int, half_up: int, floor
     assert found == (ceil, half_up, floor)
 
 
+@given(
+    size=st.integers(0, 400),
+    ratio_bp=st.integers(0, 10_000),
+    rounds=st.integers(1, 12),
+    rounding=st.sampled_from(get_args(protocol.Rounding)),
+)
+def test_rounds_of_a_year_add_up_to_the_ratio(size: int, ratio_bp: int, rounds: int, rounding: Any) -> None:
+    """With several rounds a year each rounded by itself would draw up to a round's worth too many."""
+    drawn = 0
+    for due in range(1, rounds + 1):
+        drawn += protocol.quota(
+            size - drawn, ratio_bp, rounding, drawn_before=drawn, rounds_due=due, rounds_per_year=rounds
+        )
+        assert 0 <= drawn <= size
+    assert drawn == protocol.quota(size, ratio_bp, rounding)
+
+
 def test_quota_refuses_what_has_no_meaning() -> None:
     for size, ratio_bp, rounding in (
         (-1, 500, "ceil"),
@@ -370,10 +467,10 @@ def test_quota_refuses_what_has_no_meaning() -> None:
 
 def test_missing_assurances_say_what_one_party_without_entropy_means() -> None:
     """The first form of the draw must not look safer than it is."""
-    one = protocol.missing_assurances(["credit_office"], protocol.NO_ENTROPY)
+    one = statements.missing_assurances(["credit_office"], protocol.NO_ENTROPY)
     assert len(one) == 2 and "credit_office" in one[0] and "entropy" in one[1]
-    assert len(protocol.missing_assurances(["a", "b"], "KL8:1:01")) == 1
-    assert protocol.missing_assurances(["a", "b", "c"], "KL8:1:01") == []
+    assert len(statements.missing_assurances(["a", "b"], "KL8:1:01")) == 1
+    assert statements.missing_assurances(["a", "b", "c"], "KL8:1:01") == []
 
 
 def test_errors_do_not_repeat_a_secret() -> None:
