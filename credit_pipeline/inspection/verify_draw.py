@@ -1119,7 +1119,7 @@ def check_steps(bundle, known):
                 entropy=None, seed_commitment=None, drawn_count=None, top_ups=0, waves=0, replacements=0,
                 aborted_from=None)  # fmt: skip
     files = {"rule.json": stored_sha256(known["rule"]), "freeze.json": stored_sha256(freeze)}
-    state = ""
+    state, stored = "", {}
     for step, (event, time, details) in enumerate(events, 1):
         where = "log.jsonl, event %s" % event
         if event == "round_frame_frozen":
@@ -1158,11 +1158,15 @@ def check_steps(bundle, known):
         elif event == "round_aborted":
             says["aborted_from"], state = state, "ABORTED"
             files["abort.json"] = check_abort(bundle, known, says["aborted_from"])
-        says.update(step=step, event=event, state=state)
+        says.update(step=step, last_event=event, state=state)
         for name in sorted(says):
             need(name in details and details[name] == says[name] and type(details[name]) is type(says[name]),
                  "%s: %s is %s in the log, %s by the files" % (where, name, short(details.get(name)), short(says[name])))  # fmt: skip
         logged_files = field(details, "files", dict, where)
+        for name in sorted(stored):
+            need(logged_files.get(name) == stored[name], "%s: %s has another SHA-256 than at an earlier step: it was replaced"
+                 % (where, name))  # fmt: skip
+        stored = logged_files
         for name in sorted(files):
             need(logged_files.get(name) == files[name], "%s: the SHA-256 of %s in the log is not that of this bundle's content"
                  % (where, name))  # fmt: skip
