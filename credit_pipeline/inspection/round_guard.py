@@ -63,7 +63,7 @@ def verified_record(
                 "wrote the second one, then abort the round"
             )
     for expected, (event, _, details) in enumerate(events, start=1):
-        if details.get("step") != expected or details.get("event") != event:
+        if details.get("step") != expected or details.get("last_event") != event:
             raise IntegrityError(
                 f"{where}: the audit log holds {event} as step {details.get('step')}, expected step {expected}: events "
                 "are missing or were added"
@@ -115,5 +115,5 @@ def _compare(where: str, record: RoundRecord, logged: Mapping[str, Any], *, whol
     if different:
         raise IntegrityError(
             f"{where}: round.json says something else than the audit log on {', '.join(different)}: it was edited after "
-            f"the step {logged['event']}; restore the folder from a copy"
+            f"the step {logged['last_event']}; restore the folder from a copy"
         )

@@ -106,7 +106,7 @@ class RoundOffice:
         return self.store.record(plan_id, round_)
 
     def _log(self, record: RoundRecord) -> RoundRecord:
-        self.audit.append(record.event, STAGE, self.run_id, **record.public_facts())
+        self.audit.append(record.last_event, STAGE, self.run_id, **record.public_facts())
         log.info("draw %s round %s: %s", record.plan_id, record.round, record.state)
         return record
 

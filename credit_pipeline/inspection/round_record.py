@@ -56,14 +56,14 @@ ONCE = frozenset({"round_frame_frozen", "round_committed", "round_entropy", "rou
 class RoundRecord:
     """`round.json`. `files` maps each other file of the round to its SHA-256, so that the record binds them all.
 
-    `step` counts the steps taken, `event` names the last one as the audit log does.
+    `step` counts the steps taken, `last_event` names the last one as the audit log does.
     """
 
     plan_id: str
     round: Round
     state: State
     step: int
-    event: str
+    last_event: str
     frozen_date: date
     freeze_root: str
     frame_root: str

@@ -248,7 +248,7 @@ class RoundStore(RoundVisits):
                     raise IntegrityError(f"{record.named()} was aborted already, for another reason")
                 return record
             new = replace(
-                record, state=State.ABORTED, step=record.step + 1, event="round_aborted", aborted_from=before
+                record, state=State.ABORTED, step=record.step + 1, last_event="round_aborted", aborted_from=before
             )
             return self.write(new, content)
 
@@ -279,7 +279,7 @@ class RoundStore(RoundVisits):
     ) -> RoundRecord:
         with self.locked():
             record = self.record(seen.plan_id, seen.round)
-            new = replace(record, state=to, step=record.step + 1, event=event, **changes)
+            new = replace(record, state=to, step=record.step + 1, last_event=event, **changes)
             refuse_aborted(record)
             if ORDER.index(record.state) >= ORDER.index(to):
                 # The text of the SQL may change with the software; what counts is that it gives the same tickets.

@@ -86,7 +86,7 @@ class RoundVisits(RoundFiles):
             if statement["number"] != number:
                 raise BadInput(f"top-up {statement['number']}: the next one has the number {number}")
             drawn_set(self.table(plan_id, round_, "draw"), [*known, statement])
-            new = replace(record, step=record.step + 1, event="round_topped_up", top_ups=number)
+            new = replace(record, step=record.step + 1, last_event="round_topped_up", top_ups=number)
             return self.write(new, {f"topup-{number:03}.json": statement_bytes(statement)})
 
     def record_assignment(
@@ -131,7 +131,7 @@ class RoundVisits(RoundFiles):
                 record,
                 state=State.ASSIGNED,
                 step=record.step + 1,
-                event="round_assigned",
+                last_event="round_assigned",
                 waves=wave,
                 wave_roots=(*record.wave_roots, root),
                 unassigned_units=units,
@@ -175,7 +175,7 @@ class RoundVisits(RoundFiles):
             number = record.replacements + 1
             if statement["number"] != number:
                 raise BadInput(f"replacement {statement['number']}: the next one has the number {number}")
-            new = replace(record, step=record.step + 1, event="round_inspector_replaced", replacements=number)
+            new = replace(record, step=record.step + 1, last_event="round_inspector_replaced", replacements=number)
             return self.write(new, {f"replaced-{number:03}.json": statement_bytes(statement)})
 
 

@@ -33,16 +33,23 @@ def _uscc(number: int) -> str:
 
 
 def _load(connection: duckdb.DuckDBPyConnection, frame: list[Any], quotas: list[Any]) -> None:
+    """Rows of (unit, uscc, grade, reason) or with an item first; quotas of (unit, grade, quota) likewise."""
     connection.execute(
         """create or replace table frame (
-            unit_id varchar, uscc varchar, platform_grade varchar, excluded_reason varchar
+            item_code varchar, unit_id varchar, uscc varchar, platform_grade varchar, excluded_reason varchar,
+            region varchar default '', is_safety_related boolean default false
         );
-        create or replace table quotas (unit_id varchar, platform_grade varchar, quota integer)"""
+        create or replace table quotas (
+            item_code varchar, unit_id varchar, platform_grade varchar, quota integer
+        )"""
     )
+    columns = "item_code, unit_id, uscc, platform_grade, excluded_reason"
+    frame = [row if len(row) == 5 else ("GENERAL", *row) for row in frame]
+    quotas = [row if len(row) == 4 else ("GENERAL", *row) for row in quotas]
     if frame:
-        connection.executemany("insert into frame values (?, ?, ?, ?)", frame)
+        connection.executemany(f"insert into frame ({columns}) values (?, ?, ?, ?, ?)", frame)
     if quotas:
-        connection.executemany("insert into quotas values (?, ?, ?)", quotas)
+        connection.executemany("insert into quotas values (?, ?, ?, ?)", quotas)
 
 
 def _draw(connection: duckdb.DuckDBPyConnection, seed: str = SEED) -> list[tuple[Any, ...]]:
@@ -52,12 +59,13 @@ def _draw(connection: duckdb.DuckDBPyConnection, seed: str = SEED) -> list[tuple
 
 rows = st.lists(
     st.tuples(
+        st.sampled_from(["GENERAL", "SAFETY", "S-1"]),
         st.sampled_from(["1", "A01", "B02"]),
         st.text(ALPHABET, min_size=18, max_size=18),
         st.sampled_from("ABCDE"),
         st.sampled_from(["", "", "", "drawn:P0-1", "停业"]),
     ),
-    unique_by=lambda row: row[:2],
+    unique_by=lambda row: row[:3],
     max_size=40,
 )
 
@@ -74,46 +82,63 @@ def test_sql_draws_what_plain_python_draws(
 ) -> None:
     """Same tickets, ranks, quotas and root with hashlib and sorted(), whatever the order of the rows."""
     strata = defaultdict(list)
-    for unit, uscc, grade, reason in frame:
+    for item, unit, uscc, grade, reason in frame:
         if not reason:
             text = f"DRAW1|{seed.hex()}|{unit}|{uscc}"
-            strata[unit, grade].append((hashlib.sha256(text.encode()).hexdigest(), uscc))
-    quotas = [(*cell, protocol.quota(len(members), ratio_bp, "ceil")) for cell, members in strata.items()]
+            strata[unit, item, grade].append((hashlib.sha256(text.encode()).hexdigest(), uscc))
+    quotas = [
+        (item, unit, grade, protocol.quota(len(members), ratio_bp, "ceil"))
+        for (unit, item, grade), members in strata.items()
+    ]
     expected = [
-        (unit, uscc, grade, ticket, rank, len(members), quota, rank <= quota)
-        for (unit, grade, quota) in sorted(quotas)
-        for members in [strata[unit, grade]]
+        (unit, item, uscc, grade, ticket, rank, len(members), quota, rank <= quota)
+        for (item, unit, grade, quota) in sorted(quotas, key=lambda row: (row[1], row[0], row[2]))
+        for members in [strata[unit, item, grade]]
         for rank, (ticket, uscc) in enumerate(sorted(members), start=1)
     ]
     shuffle.shuffle(frame)
     _load(connection, frame, quotas)
     assert _draw(connection, seed.hex()) == expected
     leaves = (
-        protocol.leaf_salt(b"s" * 32, uscc) + protocol.frame_leaf(unit, uscc, grade, reason)
-        for unit, uscc, grade, reason in sorted(frame, key=lambda row: (row[0].encode(), row[1].encode()))
+        protocol.leaf_salt(b"s" * 32, unit, item, uscc)
+        + protocol.frame_leaf(unit, item, uscc, grade, "", False, reason)
+        for item, unit, uscc, grade, reason in sorted(frame, key=lambda row: (row[1], row[0], row[2]))
     )
     found = frame_root(connection, frame_table="frame", frame_salt=b"s" * 32)
     assert (found.root, found.size) == (protocol.merkle_root(leaves), len(frame))
-    assert found.unit_sizes == dict(Counter(row[0] for row in frame))
+    assert found.unit_sizes == dict(Counter(row[1] for row in frame))
 
 
 def test_a_larger_quota_continues_the_same_order(connection: duckdb.DuckDBPyConnection) -> None:
     """A top-up takes the next rank; it is never a new roll of the dice."""
     frame = [("A01", _uscc(number), "B", "") for number in range(50)]
     _load(connection, frame, [("A01", "B", 10)])
-    ten = [row[:5] for row in _draw(connection) if row[7]]
+    ten = [row[:6] for row in _draw(connection) if row[8]]
     connection.execute("update quotas set quota = 20")
-    twenty = [row[:5] for row in _draw(connection) if row[7]]
+    twenty = [row[:6] for row in _draw(connection) if row[8]]
     assert len(ten) == 10 and len(twenty) == 20 and twenty[:10] == ten
+
+
+def test_an_enterprise_has_the_same_luck_for_all_items_of_a_unit(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    """Visits merge: with equal strata the drawn ones of two items are the same, not two lists of strangers."""
+    frame = [(item, "A01", _uscc(number), "B", "") for item in ("GENERAL", "SAFETY") for number in range(40)]
+    _load(connection, frame, [("GENERAL", "A01", "B", 5), ("SAFETY", "A01", "B", 3)])
+    drawn: dict[str, list[str]] = {"GENERAL": [], "SAFETY": []}
+    for row in _draw(connection):
+        if row[8]:
+            drawn[row[1]].append(row[2])
+    assert drawn["SAFETY"] == drawn["GENERAL"][:3]
 
 
 def test_the_grade_does_not_change_the_ticket(connection: duckdb.DuckDBPyConnection) -> None:
     """Otherwise moving an enterprise to another grade would be a second chance for it."""
     frame = [("A01", _uscc(number), "B", "") for number in range(20)]
     _load(connection, frame, [("A01", "B", 1)])
-    before = {row[1]: row[3] for row in _draw(connection)}
+    before = {row[2]: row[4] for row in _draw(connection)}
     connection.execute("update frame set platform_grade = 'C'; update quotas set platform_grade = 'C'")
-    assert {row[1]: row[3] for row in _draw(connection)} == before
+    assert {row[2]: row[4] for row in _draw(connection)} == before
 
 
 def test_units_draw_independently_and_excluded_ones_change_nothing(
@@ -121,12 +146,13 @@ def test_units_draw_independently_and_excluded_ones_change_nothing(
 ) -> None:
     frame = [(unit, _uscc(number), "B", "") for unit in ("A01", "B02") for number in range(20)]
     _load(connection, frame, [("A01", "B", 5), ("B02", "B", 5)])
-    drawn = {(row[0], row[1]) for row in _draw(connection) if row[7]}
+    drawn = {(row[0], row[2]) for row in _draw(connection) if row[8]}
     assert {uscc for unit, uscc in drawn if unit == "A01"} != {uscc for unit, uscc in drawn if unit == "B02"}
     connection.executemany(
-        "insert into frame values ('A01', ?, 'B', 'closed')", [(_uscc(n),) for n in range(100, 110)]
+        "insert into frame values ('GENERAL', 'A01', ?, 'B', 'closed', '', false)",
+        [(_uscc(n),) for n in range(100, 110)],
     )
-    assert {(row[0], row[1]) for row in _draw(connection) if row[7]} == drawn
+    assert {(row[0], row[2]) for row in _draw(connection) if row[8]} == drawn
 
 
 @pytest.mark.parametrize(
@@ -207,10 +233,12 @@ def test_every_enterprise_is_drawn_equally_often(connection: duckdb.DuckDBPyConn
     connection.register("usccs", pa.table({"uscc": [_uscc(number) for number in range(size)]}))
     connection.execute(
         f"""create or replace table frame as
-        select 'U' || unit as unit_id, uscc, 'B' as platform_grade, '' as excluded_reason
+        select
+            'U' || unit as unit_id, 'GENERAL' as item_code, uscc, 'B' as platform_grade, '' as region,
+            false as is_safety_related, '' as excluded_reason
         from range({draws}) as r(unit), usccs;
         create or replace table quotas as
-        select 'U' || unit as unit_id, 'B' as platform_grade, {quota} as quota
+        select 'U' || unit as unit_id, 'GENERAL' as item_code, 'B' as platform_grade, {quota} as quota
         from range({draws}) as r(unit)"""
     )
     drawn = draw_round(connection, frame_table="frame", quotas_table="quotas", seed=SEED)
