@@ -63,6 +63,15 @@ FROZEN_DRAW = pa.schema(
         pa.field("drawn_date", pa.date32()),
     ]
 )
+ASSIGNED = pa.schema(
+    [
+        pa.field("plan_id", pa.string()),
+        pa.field("round", pa.int32()),
+        pa.field("unit_id", pa.string()),
+        pa.field("uscc", pa.string()),
+        pa.field("inspector_id", pa.string()),
+    ]
+)
 GRADE_CHANGES = pa.schema(
     [
         pa.field("as_of_date", pa.date32()),
@@ -101,6 +110,7 @@ def ensure_sources(settings: Settings) -> None:
         (draws / "frame.parquet", FROZEN_FRAME),
         (draws / "quotas.parquet", FROZEN_QUOTAS),
         (draws / "draw.parquet", FROZEN_DRAW),
+        (draws / "assignments-000.parquet", ASSIGNED),
         (grades / "changes.parquet", GRADE_CHANGES),
         (grades / "day.parquet", GRADE_DAY),
     ):

@@ -78,3 +78,28 @@
 {% macro spark__remove_pattern(text, pattern) -%}
     regexp_replace({{ text }}, '{{ pattern }}', '')
 {%- endmacro %}
+
+{# The parts of a text that any of the separators cut, each once, sorted, joined; blanks are no part of them. '' for a
+   null. Neither separators nor joiner hold a quotation mark. #}
+{% macro sorted_parts(text, separators, joiner) -%}
+    {{ return(adapter.dispatch("sorted_parts")(text, separators, joiner)) }}
+{%- endmacro %}
+{% macro parts_text(text, separators) -%}
+    translate(coalesce({{ text }}, ''), '{{ separators }} 　', '{{ "|" * (separators | length) }}')
+{%- endmacro %}
+{% macro default__sorted_parts(text, separators, joiner) -%}
+    array_to_string(
+        list_sort(
+            list_distinct(
+                list_filter(string_split({{ parts_text(text, separators) }}, '|'), lambda x:x <> '')
+            )
+        ),
+        '{{ joiner }}'
+    )
+{%- endmacro %}
+{% macro spark__sorted_parts(text, separators, joiner) -%}
+    array_join(
+        array_sort(array_distinct(filter(split({{ parts_text(text, separators) }}, '[|]'), x -> x <> ''))),
+        '{{ joiner }}'
+    )
+{%- endmacro %}

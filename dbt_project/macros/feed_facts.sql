@@ -216,6 +216,17 @@
                     "kind": "public_opinion",
                     "has_uscc": True,
                 },
+                "recusals": {
+                    "key": ["inspector_id", "uscc", "relation"],
+                    "name": "",
+                    "name_headers": [],
+                    "units": [],
+                    "event": "declared_date",
+                    "cadence_days": 92,
+                    "pattern": "increment",
+                    "kind": "directory",
+                    "has_uscc": True,
+                },
                 "registration_changes": {
                     "key": ["uscc", "changed_field", "change_date", "sequence"],
                     "name": "",

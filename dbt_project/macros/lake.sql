@@ -49,6 +49,11 @@
     )
 {%- endmacro %}
 
+{# Whom the waves of every round sent where. #}
+{% macro assigned_files() -%}
+    {{ parquet_files(var("lake") ~ "/draws/*/*/assignments-*.parquet") }}
+{%- endmacro %}
+
 {# Part of the same asset as the points table. #}
 {% macro calibration_steps() -%} {{ parquet_files(var("calibration")) }} {%- endmacro %}
 
