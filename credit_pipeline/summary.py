@@ -112,9 +112,9 @@ def summarize(
         units = connection.execute(
             """
             with quotas as (select unit_id, sum(quota) as quota from inspection.inspection_quotas group by unit_id),
-            frames as (select unit_id, count(*) as n from inspection.inspection_frame group by unit_id),
+            frames as (select unit_id, count(distinct uscc) as n from inspection.inspection_frame group by unit_id),
             draws as (
-                select unit_id, count(*) as n
+                select unit_id, count(distinct (plan_id, round, uscc)) as n
                 from inspection.inspection_draws semi join inspection.inspection_rounds using (plan_id, round)
                 group by unit_id
             )

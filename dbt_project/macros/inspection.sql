@@ -66,6 +66,25 @@
     )
 {%- endmacro %}
 
+{# The frozen rounds that may still draw anybody: neither drawn before the as-of day nor aborted. A draw counts from the
+   day after, so that a second run of a day finds what the first one found. #}
+{% macro undrawn_rounds() -%}
+    (
+        select f.plan_id, f.round, f.frozen_date
+        from {{ frozen_rounds() }} as f
+        left join
+            (
+                select distinct plan_id, cast(round as integer) as round, drawn_date
+                from {{ drawn_files() }} as d
+            ) as d
+            on d.plan_id = f.plan_id
+            and d.round = f.round
+            and coalesce(d.drawn_date, f.frozen_date) < {{ as_of() }}
+        left join {{ aborted_rounds() }} as a on a.plan_id = f.plan_id and a.round = f.round
+        where d.plan_id is null and a.plan_id is null
+    )
+{%- endmacro %}
+
 {# Whole numbers from 1. #}
 {% macro whole_numbers(last) -%}
     {%- for number in range(1, last + 1) %}

@@ -92,32 +92,37 @@ def test_the_model_really_learned(finished_run: dict[str, Any], city: Place) -> 
 def test_quotas_follow_the_policy(finished_run: dict[str, Any], city: Place) -> None:
     """Prevents a ratio, a rounding or a stratum that is not the one shown; A without safety is never drawn."""
     rows = city.query(
-        "select unit_id, platform_grade, stratum_size, ratio_bp, rounding, quota from inspection.inspection_quotas"
+        """select unit_id, item_code, platform_grade, stratum_size, drawn_before, ratio_bp, rounding, quota
+        from inspection.inspection_quotas"""
     )
     ratios = defaultdict(set)
-    for unit, grade, size, ratio_bp, rounding, given in rows:
-        assert given == quota(size, ratio_bp, rounding), (unit, grade)
-        ratios[grade].add(ratio_bp)
-    assert ratios["B"] == {500}
+    for unit, item, grade, size, drawn_before, ratio_bp, rounding, given in rows:
+        assert drawn_before == 0 and given == quota(size, ratio_bp, rounding), (unit, item, grade)
+        ratios[item, grade].add(ratio_bp)
+    assert ratios["GENERAL", "B"] == ratios["SAFETY", "B"] == {500}
+    assert ratios["GENERAL", "A"] == {0}
     eligible = city.query(
-        """select unit_id, platform_grade, count(*) from inspection.inspection_frame
+        """select unit_id, item_code, platform_grade, count(*) from inspection.inspection_frame
         where excluded_reason = '' group by all order by all"""
     )
-    assert [(unit, grade, size) for unit, grade, size, *_ in sorted(rows) if size] == eligible
+    assert [(unit, item, grade, size) for unit, item, grade, size, *_ in sorted(rows) if size] == eligible
     assert city.query(
-        "select count(*) from inspection.inspection_frame where platform_grade = 'A' and not is_safety_related and excluded_reason = ''"
+        """select count(*) from inspection.inspection_frame where platform_grade = 'A' and excluded_reason = ''
+        and not (is_safety_related and item_code = 'SAFETY')"""
     ) == [(0,)]
     assert city.query(
-        """select count(*) from inspection.inspection_draws d join inspection.inspection_frame f using (unit_id, uscc)
+        """select count(*) from inspection.inspection_draws d
+        join inspection.inspection_frame f using (plan_id, round, unit_id, item_code, uscc)
         where f.excluded_reason <> ''"""
     ) == [(0,)]
+    assert city.query("select count(*) from inspection.frame_reconciliation where unaccounted <> 0") == [(0,)]
 
 
 def test_the_draw_is_the_first_of_the_tickets(finished_run: dict[str, Any], city: Place) -> None:
     """Prevents a draw that differs from ticket order within its stratum."""
     [(wrong,)] = city.query(
         """select count(*) from (
-            select *, row_number() over (partition by plan_id, round, unit_id, platform_grade order by ticket, uscc) as again
+            select *, row_number() over (partition by plan_id, round, unit_id, item_code, platform_grade order by ticket, uscc) as again
             from inspection.inspection_draws
         ) where again <> rank or rank > quota"""
     )
@@ -126,7 +131,7 @@ def test_the_draw_is_the_first_of_the_tickets(finished_run: dict[str, Any], city
 
 def test_two_inspectors_of_the_unit_for_each_enterprise(finished_run: dict[str, Any], city: Place) -> None:
     """Prevents a visit by one inspector, a stranger, or somebody whose certificate has run out."""
-    [(drawn,)] = city.query("select count(*) from inspection.inspection_draws")
+    [(drawn,)] = city.query("select count(distinct (unit_id, uscc)) from inspection.inspection_draws")
     pairs = city.query(
         "select unit_id, uscc, count(distinct inspector_id) from inspection.inspector_assignments group by all"
     )

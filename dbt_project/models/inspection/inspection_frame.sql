@@ -71,18 +71,8 @@ with
             and year(f.frozen_date) = year({{ as_of() }})
         group by d.unit_id, d.item_code, d.uscc
     ),
-    drawn_rounds as (
-        select distinct d.plan_id, cast(d.round as integer) as round
-        from {{ drawn_files() }} as d
-        join frozen_rounds as f on f.plan_id = d.plan_id and f.round = cast(d.round as integer)
-        where f.frozen_date < {{ as_of() }} and coalesce(d.drawn_date, f.frozen_date) < {{ as_of() }}
-    ),
     undrawn_rounds as (
-        select f.plan_id, f.round
-        from frozen_rounds as f
-        left join drawn_rounds as d on d.plan_id = f.plan_id and d.round = f.round
-        left join {{ aborted_rounds() }} as a on a.plan_id = f.plan_id and a.round = f.round
-        where d.plan_id is null and a.plan_id is null and year(f.frozen_date) = year({{ as_of() }})
+        select plan_id, round from {{ undrawn_rounds() }} as o where year(frozen_date) = year({{ as_of() }})
     ),
     targets as (
         select unit_id, item_code, uscc, min(campaign_id) as campaign_id
@@ -95,30 +85,56 @@ with
         select unit_id, uscc, count(distinct visit_key) as visits from year_visits group by unit_id, uscc
     ),
     city_visits as (select uscc, count(distinct visit_key) as visits from year_visits group by uscc),
-    objects as (
+    -- Scope, grade and visits of the city per enterprise first: units come after, of which each has two or
+    -- three.
+    concerned as (
         select
             r.plan_id,
             r.round,
             r.due_date,
-            m.unit_id,
+            r.initiator,
             i.item_code,
             i.item_kind,
             e.uscc,
             coalesce(g.platform_grade, n.grade) as platform_grade,
             coalesce(e.township, e.region, '') as region,
             e.is_safety_related,
-            s.min_visits,
-            s.max_visits,
-            coalesce(u.visits, 0) as unit_visits,
             coalesce(c.visits, 0) as city_visits,
-            k.city_cap,
             case
                 when not e.is_active
                 then 'not_active'
                 when not e.is_gradable_kind or g.platform_grade is null
                 then 'kind_not_graded'
-                when coalesce(not s.is_open or (s.needs_safety_tag and not e.is_safety_related), true)
-                then 'grade_' || lower(g.platform_grade) || '_exempt'
+                else ''
+            end as absent_reason
+        from live_rounds as r
+        cross join neutral as n
+        join {{ ref("plan_items") }} as i on i.plan_id = r.plan_id and i.round = r.round
+        join {{ ref("enterprises") }} as e on {{ in_scope("r") }} and {{ item_concerns() }}
+        left join {{ ref("enterprise_grades") }} as g on g.uscc = e.uscc
+        left join city_visits as c on c.uscc = e.uscc
+    ),
+    objects as (
+        select
+            o.plan_id,
+            o.round,
+            o.due_date,
+            m.unit_id,
+            o.item_code,
+            o.item_kind,
+            o.uscc,
+            o.platform_grade,
+            o.region,
+            o.is_safety_related,
+            s.min_visits,
+            s.max_visits,
+            coalesce(u.visits, 0) as unit_visits,
+            o.city_visits,
+            case
+                when o.absent_reason <> ''
+                then o.absent_reason
+                when coalesce(not s.is_open or (s.needs_safety_tag and not o.is_safety_related), true)
+                then 'grade_' || lower(o.platform_grade) || '_exempt'
                 when d.counts = 1
                 then 'drawn:' || d.plan_round
                 when d.counts = 0
@@ -127,25 +143,18 @@ with
                 then 'campaign:' || t.campaign_id
                 else ''
             end as lawful_reason
-        from live_rounds as r
-        cross join neutral as n
-        cross join caps as k
-        join {{ ref("plan_items") }} as i on i.plan_id = r.plan_id and i.round = r.round
-        join {{ ref("enterprise_units") }} as m on r.initiator in ('*', m.unit_id)
-        join {{ ref("enterprises") }} as e on e.uscc = m.uscc
-        left join {{ ref("enterprise_grades") }} as g on g.uscc = e.uscc
+        from concerned as o
+        join {{ ref("enterprise_units") }} as m on m.uscc = o.uscc and o.initiator in ('*', m.unit_id)
         left join
             {{ ref("inspection_strata") }} as s
-            on s.plan_id = r.plan_id
-            and s.round = r.round
+            on s.plan_id = o.plan_id
+            and s.round = o.round
             and s.unit_id = m.unit_id
-            and s.item_code = i.item_code
-            and s.platform_grade = coalesce(g.platform_grade, n.grade)
-        left join drawn as d on d.unit_id = m.unit_id and d.item_code = i.item_code and d.uscc = e.uscc
-        left join targets as t on t.unit_id = m.unit_id and t.item_code = i.item_code and t.uscc = e.uscc
-        left join unit_visits as u on u.unit_id = m.unit_id and u.uscc = e.uscc
-        left join city_visits as c on c.uscc = e.uscc
-        where {{ in_scope("r") }} and {{ item_concerns() }}
+            and s.item_code = o.item_code
+            and s.platform_grade = o.platform_grade
+        left join drawn as d on d.unit_id = m.unit_id and d.item_code = o.item_code and d.uscc = o.uscc
+        left join targets as t on t.unit_id = m.unit_id and t.item_code = o.item_code and t.uscc = o.uscc
+        left join unit_visits as u on u.unit_id = m.unit_id and u.uscc = o.uscc
     ),
     -- The visits that another open round may still bring; one per round and enterprise for the city.
     open_frozen as (
@@ -194,8 +203,10 @@ with
         select
             o.*,
             o.unit_visits + coalesce(u.visits, 0) as unit_count,
-            o.city_visits + coalesce(c.visits, 0) as city_count
+            o.city_visits + coalesce(c.visits, 0) as city_count,
+            k.city_cap
         from objects as o
+        cross join caps as k
         left join unit_may_come as u on u.plan_id = o.plan_id and u.unit_id = o.unit_id and u.uscc = o.uscc
         left join city_may_come as c on c.plan_id = o.plan_id and c.uscc = o.uscc
     ),

@@ -54,18 +54,23 @@ with
         from {{ ref("inspection_frame") }}
         group by plan_id, round, unit_id, item_code, platform_grade
     ),
-    register as (
+    concerned as (
         select
             r.plan_id,
-            m.unit_id,
+            r.initiator,
             i.item_code,
-            count(*) as register_objects,
-            sum(case when {{ in_scope("r") }} and {{ item_concerns() }} then 0 else 1 end) as out_of_scope
+            e.uscc,
+            case when {{ in_scope("r") }} and {{ item_concerns() }} then 0 else 1 end as is_outside
         from live_rounds as r
         join {{ ref("plan_items") }} as i on i.plan_id = r.plan_id and i.round = r.round
-        join {{ ref("enterprise_units") }} as m on r.initiator in ('*', m.unit_id)
-        join {{ ref("enterprises") }} as e on e.uscc = m.uscc
-        group by r.plan_id, m.unit_id, i.item_code
+        cross join {{ ref("enterprises") }} as e
+    ),
+    register as (
+        select
+            c.plan_id, m.unit_id, c.item_code, count(*) as register_objects, sum(c.is_outside) as out_of_scope
+        from concerned as c
+        join {{ ref("enterprise_units") }} as m on m.uscc = c.uscc and c.initiator in ('*', m.unit_id)
+        group by c.plan_id, m.unit_id, c.item_code
     ),
     cells as (
         select

@@ -1,5 +1,6 @@
 {# The round in force of each plan: the latest that is due by the as-of day, of this year or the last. Rounds divide the
-   year evenly from the day on which the first is due; rounds_due says how many parts of the year's ratio are due by
+   year evenly from the day on which the first is due; a round that is frozen and not drawn yet stays in force until it is
+   drawn or aborted, so that the next one knows whom it drew. rounds_due says how many parts of the year's ratio are due by
    then. The number of an aborted round is not used again: the same part of the year goes on as round
    rounds_due + rounds_per_year, and so forth. #}
 with
@@ -28,12 +29,20 @@ with
     ),
     due as (
         select
-            *,
+            p.*,
             row_number() over (
-                partition by plan_template order by due_date desc nulls last, rounds_due desc nulls last
+                partition by p.plan_template
+                order by
+                    case when o.plan_id is null then 1 else 0 end asc nulls last,
+                    p.due_date desc nulls last,
+                    p.rounds_due desc nulls last
             ) as recency
-        from plans
-        where due_date <= {{ as_of() }}
+        from plans as p
+        left join
+            {{ undrawn_rounds() }} as o
+            on o.plan_id = p.plan_id
+            and (o.round - p.rounds_due) % p.rounds_per_year = 0
+        where p.due_date <= {{ as_of() }}
     ),
     aborted as (
         select a.plan_id, a.round
