@@ -20,6 +20,7 @@ from credit_pipeline.commands.draw import app as draw_app
 from credit_pipeline.commands.explain import explain
 from credit_pipeline.commands.lake import app as lake_app
 from credit_pipeline.commands.model import app as model_app
+from credit_pipeline.commands.plan import app as plan_app
 from credit_pipeline.commands.policy import app as policy_app
 from credit_pipeline.commands.quarantine import app as quarantine_app
 from credit_pipeline.commands.review import app as review_app
@@ -47,6 +48,7 @@ app.add_typer(extract_app, name="extract")
 app.add_typer(absences_app, name="absences")
 app.add_typer(draw_app, name="draw")
 app.add_typer(lake_app, name="lake")
+app.add_typer(plan_app, name="plan")
 app.add_typer(policy_app, name="policy")
 app.add_typer(model_app, name="model")
 app.add_typer(quarantine_app, name="quarantine")

@@ -160,14 +160,15 @@ def run_daily(settings: Settings, as_of_date: date) -> RunSummary:
 
 def _tell_about_feeds(settings: Settings, as_of_date: date, result: dg.ExecuteInProcessResult) -> None:
     """The alert of a run started here: the sensor that does it in the UI may not be on."""
-    from credit_pipeline.audit.alerts import alert_feeds
+    from credit_pipeline.audit.alerts import alert_feeds, alert_inspections
     from credit_pipeline.audit.sensors import check_findings
 
     findings = check_findings(result.get_asset_check_evaluations())
-    try:
-        alert_feeds(settings, run_id=result.run_id, as_of_date=as_of_date.isoformat(), findings=findings)
-    except CreditPipelineError as error:
-        log.warning("%s", error)
+    for alert in (alert_feeds, alert_inspections):
+        try:
+            alert(settings, run_id=result.run_id, as_of_date=as_of_date.isoformat(), findings=findings)
+        except CreditPipelineError as error:
+            log.warning("%s", error)
 
 
 @contextmanager

@@ -17,6 +17,8 @@ from credit_pipeline.feeds.jobs import (
 from credit_pipeline.feeds.sensors import file_drop
 from credit_pipeline.grading.assets import grading_assets
 from credit_pipeline.inspection.assets import inspection_assets
+from credit_pipeline.inspection.planning_assets import planning_assets
+from credit_pipeline.inspection.result_assets import result_assets
 from credit_pipeline.orchestration import Pipeline
 from credit_pipeline.transform.assets import dbt_build, dbt_cli, feed_quality_report
 
@@ -28,6 +30,8 @@ defs = dg.Definitions(
         feed_quality_report,
         *grading_assets,
         *inspection_assets,
+        *result_assets,
+        *planning_assets,
         *extract_assets,
         *audit_assets,
     ],

@@ -90,7 +90,9 @@ class KeyStore:
         path = self._reveals_path(lake, plan_id, round_) / f"{_checked('party', party)}.json"
         self._ensure_directories(path.parent)
         if path.exists() and path.read_bytes() != content:
-            raise IntegrityError(f"{path}: another reveal of {party} is kept already; a round has one of each party")
+            raise IntegrityError(
+                f"{path}: another reveal of {party} is kept already; a round has one of each party"
+            )
         if not path.exists():
             write_durably(path, content)
 

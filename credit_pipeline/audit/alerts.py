@@ -7,7 +7,7 @@ import json
 import logging
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S = 10
 FEEDS_ALERT = "feeds_need_attention"
+INSPECTIONS_ALERT = "inspections_need_attention"
 _TOPICS = {
     "arrived_in_time": "stale_feeds",
     "no_file_refused": "refused_files",
@@ -27,12 +28,23 @@ _TOPICS = {
     "nothing_vanished": "vanishing_feeds",
 }
 """Check of the daily run → what the message calls it."""
+_INSPECTION_TOPICS = {
+    "inspected_in_time": "overdue_visits",
+    "published_in_time": "overdue_publications",
+    "rectified_in_time": "overdue_rectifications",
+    "results_agree_with_the_draw": "odd_results",
+}
+"""Likewise; these name units with counts."""
 _REMEDIES = {
     "stale_feeds": "ask the owner of the feed for its delivery",
     "refused_files": "see the file's problem in the UI, mend it and put it into landing again",
     "failed_sources": "see the check sources_reached of the feed in the UI",
     "vanishing_feeds": "credit-pipeline absences list; nothing ends until it is confirmed",
     "other_checks": "see the check in the UI",
+    "overdue_visits": "ask the unit for the results; its extract lists them in results_missing",
+    "overdue_publications": "ask the unit to publish and to send published_date; its extract lists them in deadlines",
+    "overdue_rectifications": "ask the unit to check the rectification; its extract lists them in deadlines",
+    "odd_results": "see finding in inspection/inspection_progress; the unit corrects its results",
 }
 
 
@@ -45,6 +57,8 @@ class Finding:
     """Key of the asset, its parts joined by /."""
     feeds: tuple[str, ...] = ()
     """The feeds it names; without any, the feed is the asset's."""
+    units: tuple[str, ...] = ()
+    """The units it names, each with its count: `U1: 3`."""
 
 
 def alert_run_failed(
@@ -85,6 +99,8 @@ def alert_feeds(settings: Settings, *, run_id: str, as_of_date: str, findings: S
     """
     topics: dict[str, list[str]] = {}
     for finding in findings:
+        if finding.check in _INSPECTION_TOPICS:
+            continue
         topic = _TOPICS.get(finding.check, "other_checks")
         own = (
             [finding.asset.split("/")[-1]]
@@ -92,13 +108,33 @@ def alert_feeds(settings: Settings, *, run_id: str, as_of_date: str, findings: S
             else [f"{finding.asset}:{finding.check}"]
         )
         topics.setdefault(topic, []).extend(finding.feeds or own)
+    return _alert(settings, FEEDS_ALERT, run_id, as_of_date, topics)
+
+
+def alert_inspections(
+    settings: Settings, *, run_id: str, as_of_date: str, findings: Sequence[Finding]
+) -> bool:
+    """Tell which units have overdue visits, publications and rectifications: unit ids and counts, never an enterprise.
+
+    Otherwise as `alert_feeds`: once per day and change, nothing of a replay.
+    """
+    topics: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.check in _INSPECTION_TOPICS:
+            topics.setdefault(_INSPECTION_TOPICS[finding.check], []).extend(finding.units)
+    return _alert(settings, INSPECTIONS_ALERT, run_id, as_of_date, topics)
+
+
+def _alert(
+    settings: Settings, event: str, run_id: str, as_of_date: str, topics: Mapping[str, Sequence[str]]
+) -> bool:
     current = current_as_of_date(settings)
     if not topics or (current is not None and as_of_date < current.isoformat()):
         return False
     found = {topic: sorted(set(names)) for topic, names in sorted(topics.items())}
     audit = AuditLog(settings.audit_log_path)
     last = None
-    for record in audit.records(FEEDS_ALERT):
+    for record in audit.records(event):
         if record.details["as_of_date"] == as_of_date:
             last = record.details
     if last is not None and last["findings"] == found and last["is_delivered"]:
@@ -106,7 +142,7 @@ def alert_feeds(settings: Settings, *, run_id: str, as_of_date: str, findings: S
     problem: CreditPipelineError | None = None
     if settings.alert_webhook_url is not None:
         message = {
-            "event": FEEDS_ALERT,
+            "event": event,
             "run_id": run_id,
             "as_of_date": as_of_date,
             "count": sum(len(names) for names in found.values()),
@@ -117,9 +153,7 @@ def alert_feeds(settings: Settings, *, run_id: str, as_of_date: str, findings: S
             _post(settings, message)
         except CreditPipelineError as error:
             problem = error
-    audit.append(
-        FEEDS_ALERT, "audit", run_id, as_of_date=as_of_date, findings=found, is_delivered=problem is None
-    )
+    audit.append(event, "audit", run_id, as_of_date=as_of_date, findings=found, is_delivered=problem is None)
     if problem is not None:
         raise problem
     return True

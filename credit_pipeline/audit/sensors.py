@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from credit_pipeline.audit.alerts import Finding, alert_feeds, alert_run_failed
+from credit_pipeline.audit.alerts import Finding, alert_feeds, alert_inspections, alert_run_failed
+from credit_pipeline.errors import CreditPipelineError
 from credit_pipeline.feeds.jobs import daily
 from credit_pipeline.settings import Settings
 
@@ -29,8 +30,9 @@ def run_failed(context: dg.RunFailureSensorContext) -> None:
 @dg.run_status_sensor(
     run_status=dg.DagsterRunStatus.SUCCESS,
     monitored_jobs=[daily],
-    description="After a daily run: feeds that stopped, files refused, sources that failed, records that vanished, as "
-    "its checks found them; once per day and change to CREDIT_ALERT_WEBHOOK_URL and the audit log.",
+    description="After a daily run: feeds that stopped, files refused, sources that failed, records that vanished, units "
+    "whose visits, publications or rectifications are overdue, as its checks found them; once per day and change to "
+    "CREDIT_ALERT_WEBHOOK_URL and the audit log.",
 )
 def feeds_need_attention(context: dg.RunStatusSensorContext) -> None:
     run = context.dagster_run
@@ -38,21 +40,27 @@ def feeds_need_attention(context: dg.RunStatusSensorContext) -> None:
         run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
     ).records
     events = [record.event_log_entry.dagster_event for record in records]
-    alert_feeds(
-        Settings(),
-        run_id=run.run_id,
-        as_of_date=run.tags.get("dagster/partition", ""),
-        findings=check_findings(event.asset_check_evaluation_data for event in events if event is not None),
-    )
+    findings = check_findings(event.asset_check_evaluation_data for event in events if event is not None)
+    day = run.tags.get("dagster/partition", "")
+    problems = []
+    for alert in (alert_feeds, alert_inspections):
+        try:
+            alert(Settings(), run_id=run.run_id, as_of_date=day, findings=findings)
+        except CreditPipelineError as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
 
 
 def check_findings(evaluations: Iterable[dg.AssetCheckEvaluation]) -> list[Finding]:
-    """The evaluations that did not pass, with the feeds that their metadata name."""
+    """The evaluations that did not pass, with the feeds and units that their metadata name."""
     found = []
     for evaluation in evaluations:
         if evaluation.passed:
             continue
         named = evaluation.metadata.get("feeds")
         feeds = tuple(str(named.value).split(", ")) if named is not None else ()
-        found.append(Finding(evaluation.check_name, evaluation.asset_key.to_user_string(), feeds))
+        counted = evaluation.metadata.get("units")
+        units = tuple(str(counted.value).split(", ")) if counted is not None else ()
+        found.append(Finding(evaluation.check_name, evaluation.asset_key.to_user_string(), feeds, units))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -90,6 +91,42 @@ def diff(
             for row in part.rows:
                 table.add_row(*(f"{value:,}" if isinstance(value, int) else value for value in row))
             console.print(table if part.rows else f"{part.title}: {part.words}")
+
+
+@app.command()
+def exceptions(lake: Lake = None, as_json: Json = False) -> None:
+    """List the special needs (特殊需求) in force: document, approver, scope, days left."""
+    from credit_pipeline.inspection.planning import exceptions_in_force, lake_day
+
+    settings = command_settings(lake=lake)
+    day = lake_day(settings)
+    found = exceptions_in_force(settings, day)
+    if as_json:
+        typer.echo(json.dumps({"as_of_date": day.isoformat(), "exceptions": found}, ensure_ascii=False))
+        return
+    table = Table(title=f"Special needs in force on {day}")
+    for name in (
+        "exception",
+        "kind",
+        "unit",
+        "item",
+        "grade",
+        "ratio",
+        "document",
+        "approver",
+        "ends",
+        "days left",
+        "reason",
+    ):
+        table.add_column(name, overflow="fold")
+    for row in found:
+        ratio = f"{int(row['ratio_bp']) / 100:g} %" if row["ratio_bp"] else ""
+        table.add_row(
+            row["exception_id"], row["kind"], row["unit_id"], row["item_code"], row["grade"], ratio, row["document_no"],
+            row["approver"], row["effective_to"], str(row["days_left"]), row["reason"],
+        )  # fmt: skip
+    output_console().print(table)
+    typer.echo(f"{len(found)} special needs are in force")
 
 
 @app.command()

@@ -6,17 +6,19 @@ encrypted and replaced is `extracts.publish`; what it may contain is decided her
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 
 import duckdb
 import pyarrow as pa
 
+from credit_pipeline.extracts.extract_table import ExtractTable, words
+from credit_pipeline.extracts.inspection_tables import INSPECTION_TABLES, PREPARED_INSPECTIONS
+from credit_pipeline.extracts.inspection_words import ADVICE
 from credit_pipeline.extracts.publish import Comments
 from credit_pipeline.feeds.catalogue import load_catalogue
 from credit_pipeline.grading.reason_words import CHANGE_WORDS, RECORD_CODES, code_words, sentence, value_words
 
-CONTRACT_VERSION = 2
+CONTRACT_VERSION = 3
 """Raised when a table or column that units rely on goes or changes its meaning."""
 
 NOTICE = (
@@ -28,33 +30,15 @@ OTHERS = "非本单位监管的关联方"
 """Stands for a related enterprise or person that the unit does not supervise: whose facts those are is not its business."""
 
 
-@dataclass(frozen=True)
-class ExtractTable:
-    """One table of the extract: its query for one unit (`$unit`), and what it and its columns are called."""
-
-    label: str
-    sql: str
-    columns: dict[str, str]
-
-    @property
-    def comments(self) -> Comments:
-        return Comments(self.label, self.columns)
-
-
-def _words(expression: str, words: dict[str, str]) -> str:
-    cases = " ".join(f"when '{code}' then '{word}'" for code, word in words.items())
-    return f"case {expression} {cases} else {expression} end"
-
-
 def _change_words(reason: str) -> str:
-    return _words(reason, {code: words[0] for code, words in CHANGE_WORDS.items()})
+    return words(reason, {code: words[0] for code, words in CHANGE_WORDS.items()})
 
 
 def _record_words(feed: str, record_no: str) -> str:
     """A record's number with its leading code as a word, for example 纳税信用 2025."""
     code = f"split_part({record_no}, ' ', 1)"
     coded = " ".join(
-        f"when '{name}' then {_words(code, code_words(name, column))} "
+        f"when '{name}' then {words(code, code_words(name, column))} "
         f"|| substr({record_no}, position(' ' in {record_no}))"
         for name, column in RECORD_CODES.items()
     )
@@ -93,7 +77,7 @@ _REASONS_OF_UNIT = f"""
 
 def prepare_extracts(connection: duckdb.DuckDBPyConnection, as_of_date: date) -> None:
     """Make what the queries of all units share, as temporary tables of the connection."""
-    for sql in _PREPARED:
+    for sql in (*_PREPARED, *PREPARED_INSPECTIONS):
         connection.execute(sql.replace("{day}", as_of_date.isoformat()))
 
 
@@ -106,13 +90,18 @@ _ENTERPRISES = ExtractTable(
         from ({_REASONS_OF_UNIT}) group by uscc
     )
     select
-        e.uscc, e.enterprise_name, {_words("e.status", code_words("registrations", "status"))} as status, e.region, e.industry_section, e.established_date, e.is_safety_related,
+        e.uscc, e.enterprise_name, {words("e.status", code_words("registrations", "status"))} as status, e.region, e.industry_section, e.established_date, e.is_safety_related,
+        s.safety_tags,
         g.platform_grade, ug.unit_grade, c.previous_grade, c.changed_on, c.change_reason,
         (g.as_of_date + to_months(coalesce((
             select max(value) from policy.model_policy
             where parameter = 'grade_validity_months' and effective_from <= date '{{day}}' and effective_to >= date '{{day}}'
         ), 1)::integer))::date as valid_until,
-        v.veto_text, r.reason_1, r.reason_2, r.reason_3, g.data_completeness, g.as_of_date, g.policy_version, g.model_digest
+        v.veto_text, r.reason_1, r.reason_2, r.reason_3, i.last_checked_on, coalesce(i.visits_this_year, 0) as visits_this_year,
+        coalesce(i.visits_planned, 0) as visits_planned,
+        case when cap.visits > 0 then greatest(0, cap.visits - coalesce(i.visits_counted, 0)) end as visits_left,
+        {words("a.first_minor_violation", ADVICE)} as minor_violation_advice, a.honours_priority, a.recheck,
+        g.data_completeness, g.as_of_date, g.policy_version, g.model_digest
     from enterprises.enterprise_units u
     join enterprises.enterprises e using (uscc)
     left join grading.enterprise_grades g using (uscc)
@@ -120,6 +109,10 @@ _ENTERPRISES = ExtractTable(
     left join reasons r on r.uscc = u.uscc
     left join extract_last_changes c on c.uscc = u.uscc
     left join extract_vetoes v on v.uscc = u.uscc
+    left join extract_safety s on s.uscc = u.uscc
+    left join extract_visit_counts i on i.uscc = u.uscc
+    cross join extract_visit_cap cap
+    left join extract_advice a on a.grade = g.platform_grade and a.is_safety_related = e.is_safety_related
     where u.unit_id = '{{unit}}'
     order by e.uscc
     """,
@@ -131,6 +124,7 @@ _ENTERPRISES = ExtractTable(
         "industry_section": "行业门类",
         "established_date": "成立日期",
         "is_safety_related": "是否涉及安全",
+        "safety_tags": "涉及安全的类别",
         "platform_grade": "市平台信用风险等级（仅供参考）",
         "unit_grade": "本单位综合等级（仅供参考）",
         "previous_grade": "变动前的市平台等级（从未变动为空）",
@@ -141,6 +135,13 @@ _ENTERPRISES = ExtractTable(
         "reason_1": "主要影响因素一",
         "reason_2": "主要影响因素二",
         "reason_3": "主要影响因素三",
+        "last_checked_on": "最近一次被检查之日（任一单位）",
+        "visits_this_year": "本年已入企检查次数（各单位合计）",
+        "visits_planned": "本年尚待入企检查次数（各单位合计）",
+        "visits_left": "本年入企检查剩余次数（空为不设上限）",
+        "minor_violation_advice": "轻微违法处理提示（仅供办案参考，不替代行政处罚法第三十三条）",
+        "honours_priority": "荣誉评比同等条件下优先",
+        "recheck": "改正后须复查",
         "data_completeness": "有数据的信息类别数",
         "as_of_date": "数据截止日",
         "policy_version": "政策版本",
@@ -168,7 +169,7 @@ _GRADE_EVIDENCE = ExtractTable(
     "主要影响因素所依据的记录",
     f"""
     with own as (select uscc from enterprises.enterprise_units where unit_id = '{{unit}}')
-    select x.uscc, i.label, {_words("x.feed", {name: feed.label for name, feed in load_catalogue().items()})} as feed,
+    select x.uscc, i.label, {words("x.feed", {name: feed.label for name, feed in load_catalogue().items()})} as feed,
         case when x.feed = 'related_parties' and o.uscc is null then '{OTHERS}' else {_record_words("x.feed", "x.record_no")} end
             as record_no,
         x.event_date, x.effect_end - 1 as effect_until, x.source_file, x.source_sheet, x.source_row, x.ingest_date
@@ -208,98 +209,12 @@ _GRADE_CHANGES = ExtractTable(
         "change_reason": "变动原因",
     },
 )
-_TASKS = ExtractTable(
-    "本单位抽查任务（双随机抽取结果）",
-    """
-    select
-        d.plan_id, d.round, d.uscc, e.enterprise_name, e.address, e.region, d.platform_grade, d.rank, d.quota,
-        d.stratum_size, m.handling
-    from inspection.inspection_draws d
-    semi join inspection.inspection_rounds r on r.plan_id = d.plan_id and r.round = d.round
-    left join enterprises.enterprises e using (uscc)
-    left join (
-        select grade, string_agg(title, '；' order by rank) as handling from policy.measures
-        where effective_from <= date '{day}' and effective_to >= date '{day}' group by grade
-    ) m on m.grade = d.platform_grade
-    where d.unit_id = '{unit}'
-    order by d.plan_id, d.round, d.uscc
-    """,
-    {
-        "plan_id": "抽查计划编号",
-        "round": "轮次",
-        "uscc": "统一社会信用代码",
-        "enterprise_name": "企业名称",
-        "address": "住所",
-        "region": "行政区划代码",
-        "platform_grade": "抽取时的信用风险等级（仅供参考）",
-        "rank": "层内抽取序号",
-        "quota": "层内应抽数",
-        "stratum_size": "层内企业数",
-        "handling": "监管措施",
-    },
-)
-_INSPECTORS = ExtractTable(
-    "检查人员安排",
-    """
-    select a.plan_id, a.round, a.uscc, e.enterprise_name, a.inspector_id, i.inspector_name, a.role, a.position
-    from inspection.inspector_assignments a
-    semi join inspection.inspection_rounds r on r.plan_id = a.plan_id and r.round = a.round
-    left join enterprises.enterprises e using (uscc)
-    left join (select inspector_id, inspector_name from staging.stg_inspectors where known_to is null) i using (inspector_id)
-    where a.unit_id = '{unit}'
-    order by a.plan_id, a.round, a.uscc, a.position
-    """,
-    {
-        "plan_id": "抽查计划编号",
-        "round": "轮次",
-        "uscc": "统一社会信用代码",
-        "enterprise_name": "企业名称",
-        "inspector_id": "检查人员编号",
-        "inspector_name": "检查人员姓名",
-        "role": "组长 leader 或组员 member",
-        "position": "序号",
-    },
-)
-_QUOTAS = ExtractTable(
-    "本单位各等级抽查比例与数量",
-    """
-    select plan_id, round, platform_grade, stratum_size, ratio_bp, rounding, quota, basis, arithmetic
-    from inspection.inspection_quotas
-    where unit_id = '{unit}'
-    order by plan_id, round, platform_grade
-    """,
-    {
-        "plan_id": "抽查计划编号",
-        "round": "轮次",
-        "platform_grade": "信用风险等级",
-        "stratum_size": "可抽企业数",
-        "ratio_bp": "抽查比例（万分之）",
-        "rounding": "取整规则",
-        "quota": "应抽数",
-        "basis": "依据",
-        "arithmetic": "算式",
-    },
-)
-_MEASURES = ExtractTable(
-    "各等级监管措施",
-    """
-    select grade, rank, title, text_zh, basis
-    from policy.measures
-    where effective_from <= date '{day}' and effective_to >= date '{day}'
-    order by grade, rank
-    """,
-    {"grade": "信用风险等级", "rank": "序号", "title": "措施", "text_zh": "内容", "basis": "依据"},
-)
-
 EXTRACT_TABLES: dict[str, ExtractTable] = {
     "enterprises": _ENTERPRISES,
     "grade_reasons": _GRADE_REASONS,
     "grade_evidence": _GRADE_EVIDENCE,
     "grade_changes": _GRADE_CHANGES,
-    "inspection_tasks": _TASKS,
-    "inspectors": _INSPECTORS,
-    "quotas": _QUOTAS,
-    "measures": _MEASURES,
+    **INSPECTION_TABLES,
 }
 
 

@@ -36,13 +36,15 @@ class Plot:
     y_name: str = ""
     width: int = 360
     height: int = 260
+    left: int = _LEFT
+    """Room for the words of the y axis."""
     x_ticks: Sequence[tuple[float, str]] = ()
     y_ticks: Sequence[tuple[float, str]] = ()
     _parts: list[str] = field(default_factory=list)
 
     def px(self, x: float) -> float:
         low, high = self.x
-        return _LEFT + (x - low) / ((high - low) or 1.0) * (self.width - _LEFT - _RIGHT)
+        return self.left + (x - low) / ((high - low) or 1.0) * (self.width - self.left - _RIGHT)
 
     def py(self, y: float) -> float:
         low, high = self.y
@@ -91,8 +93,8 @@ class Plot:
             f'viewBox="0 0 {self.width} {self.height}" role="img" font-family="sans-serif" font-size="10">',
             f"<title>{escape(self.title)}</title>",
             f'<rect width="{self.width}" height="{self.height}" fill="#fff"/>',
-            f'<text x="{_LEFT}" y="14" font-size="11" font-weight="bold" fill="#222">{escape(self.title)}</text>',
-            f'<path d="M{_LEFT} {_TOP}V{bottom}H{right}" fill="none" stroke="#555"/>',
+            f'<text x="{self.left}" y="14" font-size="11" font-weight="bold" fill="#222">{escape(self.title)}</text>',
+            f'<path d="M{self.left} {_TOP}V{bottom}H{right}" fill="none" stroke="#555"/>',
         ]
         for value, text in self.x_ticks or _ends(self.x):
             place = _n(self.px(value))
@@ -103,12 +105,12 @@ class Plot:
         for value, text in self.y_ticks or _ends(self.y):
             place = _n(self.py(value))
             parts.append(
-                f'<path d="M{_LEFT} {place}h-4" stroke="#555"/><text x="{_LEFT - 6}" y="{_n(self.py(value) + 3)}" '
+                f'<path d="M{self.left} {place}h-4" stroke="#555"/><text x="{self.left - 6}" y="{_n(self.py(value) + 3)}" '
                 f'text-anchor="end" fill="#333">{escape(text)}</text>'
             )
         if self.x_name:
             parts.append(
-                f'<text x="{(_LEFT + right) // 2}" y="{self.height - 5}" text-anchor="middle" fill="#333">'
+                f'<text x="{(self.left + right) // 2}" y="{self.height - 5}" text-anchor="middle" fill="#333">'
                 f"{escape(self.x_name)}</text>"
             )
         if self.y_name:

@@ -1,6 +1,6 @@
-"""The rules of plans, campaigns, grades in practice, parties and sources of entropy.
+"""The rules of plans, campaigns and grades in practice.
 
-Ratios and exceptions are `policy_ratio_rules`.
+Ratios and exceptions are `policy_ratio_rules`; parties, sources of entropy and top-ups `policy_draw_rules`.
 """
 
 from __future__ import annotations
@@ -9,38 +9,20 @@ import re
 from collections.abc import Iterable
 from datetime import date, timedelta
 
-from credit_pipeline.feeds.catalogue import feed_names
 from credit_pipeline.transform.policy_check import GRADES, PackCheck, day_of, period_of, whole
+from credit_pipeline.transform.policy_draw_rules import NO_SOURCE, distinct, draw_tables
 from credit_pipeline.transform.policy_pack import Row
 from credit_pipeline.transform.policy_ratio_rules import CODE, NAME, named
 
 TEMPLATE = re.compile(r"[a-z][a-z0-9_]{0,19}", re.ASCII)
 """In capitals it stands in plan ids, file names and the protocol."""
-PARTY = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
-SOURCE = re.compile(r"[0-9A-Z]{2,8}", re.ASCII)
-KEY = re.compile(r"[0-9a-f]{64}", re.ASCII)
 INDUSTRY = re.compile(r"[A-T]\d{0,4}", re.ASCII)
-OWN_PARTY = "credit_office"
-NO_SOURCE = "NONE"
 LEAST_BITS_X10 = 240
 """24 bits: with 10 (3D) a party that may choose its reveal grinds 5 % down to 0.8 %."""
 LONGEST_LAG_DAYS = 30
 LONGEST_CAMPAIGN_DAYS = 366
 CAMPAIGN_STEPS = ("never", "by_rule", "priority", "always")
 FIRST_STEPS = ("no_penalty", "warning", "none")
-TOPUP_REASONS = {"deregistered", "revoked", "untraceable", "merged", "moved_out"}
-"""The closed list: why a drawn enterprise cannot be inspected. Whatever else happens, the draw stands."""
-
-
-def _parts(text: str) -> list[str]:
-    return text.split("|") if text else []
-
-
-def _distinct(pack: PackCheck, table: str, row: Row, column: str) -> list[str]:
-    found = _parts(row[column])
-    for value in sorted({value for value in found if found.count(value) > 1}):
-        pack.add(table, row, column, "named_twice", f"{value!r} is named twice", "name each once")
-    return found
 
 
 def _known(
@@ -61,7 +43,7 @@ def _scope(pack: PackCheck, table: str) -> None:
         prefix = row["region_prefix"]
         if prefix and regions and not any(r.startswith(prefix) or prefix.startswith(r) for r in regions):
             pack.add(table, row, "region_prefix", "reference", "no region starts with it", "correct it")
-        for prefix in _distinct(pack, table, row, "industry_prefixes"):
+        for prefix in distinct(pack, table, row, "industry_prefixes"):
             if not INDUSTRY.fullmatch(prefix) or (
                 divisions and len(prefix) >= 3 and prefix[:3] not in divisions
             ):
@@ -96,7 +78,7 @@ def plans(pack: PackCheck) -> None:
         if not row["document_no"] and not row["basis"].startswith("policy default"):
             pack.add(table, row, "document_no", "document_missing", "nothing orders the plan",
                      "write the document's number")  # fmt: skip
-        others = _distinct(pack, table, row, "cooperating_units")
+        others = distinct(pack, table, row, "cooperating_units")
         _known(pack, table, row, "cooperating_units", others, units, "units.csv")
         if row["initiator"] == "*":
             if others:
@@ -115,7 +97,7 @@ def plans(pack: PackCheck) -> None:
 def _plan_items(pack: PackCheck, row: Row) -> None:
     table = "inspection_plans"
     period = period_of(row)
-    for code in _distinct(pack, table, row, "item_codes"):
+    for code in distinct(pack, table, row, "item_codes"):
         if not CODE.fullmatch(code):
             pack.add(table, row, "item_codes", "not_a_code", f"{code!r} is no code of an item",
                      "write capital letters and digits, joined by '|'")  # fmt: skip
@@ -181,7 +163,7 @@ def _plan_rounds(pack: PackCheck, row: Row) -> None:
 
 def _plan_parties(pack: PackCheck, row: Row) -> None:
     table = "inspection_plans"
-    parties = _distinct(pack, table, row, "parties")
+    parties = distinct(pack, table, row, "parties")
     _known(pack, table, row, "parties", parties, pack.values("draw_parties", "party"), "draw_parties.csv")
     office: dict[str, str] = {}
     for party in pack.rows("draw_parties"):
@@ -292,7 +274,7 @@ def campaigns(pack: PackCheck) -> None:
         if first and last and period and not (period[0] <= first and last <= period[1]):
             pack.add(table, row, "ends_on", "not_in_force", "its days lie outside effective_from to effective_to",
                      "let the row be in force on all its days")  # fmt: skip
-        for grade in _distinct(pack, table, row, "grades"):
+        for grade in distinct(pack, table, row, "grades"):
             if grade not in set(GRADES):
                 pack.add(
                     table,
@@ -306,102 +288,6 @@ def campaigns(pack: PackCheck) -> None:
                 pack.add(table, row, "grades", "campaign_against_notice",
                          "the notice keeps B, and A where safety is no concern, out of campaigns",
                          "take the grade out" if grade == "B" else "take A out, or limit the campaign by safety_tag")  # fmt: skip
-
-
-def draw_tables(pack: PackCheck) -> None:
-    """Top-up reasons, parties and sources of entropy."""
-    _topup_reasons(pack)
-    _parties(pack)
-    _sources(pack)
-
-
-def _topup_reasons(pack: PackCheck) -> None:
-    table = "topup_reasons"
-    pack.one_of(table, "reason", TOPUP_REASONS)
-    feeds = set(feed_names())
-    for row in pack.rows(table):
-        for feed in _distinct(pack, table, row, "evidence"):
-            if feed not in feeds:
-                pack.add(table, row, "evidence", "reference", f"there is no feed {feed!r}",
-                         "name feeds of the catalogue, joined by '|'")  # fmt: skip
-
-
-def _parties(pack: PackCheck) -> None:
-    table = "draw_parties"
-    held: dict[tuple[str, str], Row] = {}
-    for row in pack.rows(table):
-        if not PARTY.fullmatch(row["party"]):
-            pack.add(table, row, "party", "not_a_code", "no name of a party",
-                     "write up to 32 small letters, digits and _, a letter first")  # fmt: skip
-        for column in ("signing_key", "age_recipient"):
-            value = row[column]
-            if not value:
-                if row["party"] != OWN_PARTY:
-                    pack.add(table, row, column, "key_missing", "only the credit office's own key is the system's",
-                             "ask the party for its public key")  # fmt: skip
-                continue
-            wrong = _wrong_key(column, value)
-            if wrong:
-                pack.add(table, row, column, "not_a_key", wrong,
-                         "copy the party's public key anew: 64 hex digits in small letters"
-                         if column == "signing_key" else "copy the party's age recipient anew: age1…")  # fmt: skip
-            other = held.setdefault((column, value), row)
-            if other["party"] != row["party"]:
-                pack.add(table, row, column, "key_twice", f"{other['party']} (line {other.line}) has the same key",
-                         "every party holds a key of its own")  # fmt: skip
-    if pack.has(table) and OWN_PARTY not in pack.values(table, "party"):
-        pack.add(table, None, "party", "row_missing", f"{OWN_PARTY} is missing", "restore its row")
-
-
-def _wrong_key(column: str, value: str) -> str:
-    if column == "signing_key":
-        return "" if KEY.fullmatch(value) and len(set(value)) > 1 else "no Ed25519 public key"
-    import pyrage
-
-    try:
-        pyrage.x25519.Recipient.from_str(value)
-    except pyrage.RecipientError:
-        return "no age recipient"
-    return ""
-
-
-def _sources(pack: PackCheck) -> None:
-    table = "entropy_sources"
-    for row in pack.rows(table):
-        is_none = row["source"] == NO_SOURCE
-        if not SOURCE.fullmatch(row["source"]):
-            pack.add(
-                table,
-                row,
-                "source",
-                "not_a_code",
-                "no name of a source",
-                "write 2 to 8 capital letters and digits",
-            )
-        bits = whole(row["bits_x10"])
-        if bits is not None and not (bits == 0 if is_none else 1 <= bits <= 2560):
-            pack.add(
-                table,
-                row,
-                "bits_x10",
-                "out_of_range",
-                "tenths of a bit, 1 to 2560; 0 only for NONE",
-                "correct it",
-            )
-        if is_none:
-            continue
-        try:
-            re.compile(row["numbers_pattern"])
-            broken = not row["numbers_pattern"]
-        except re.error:
-            broken = True
-        if broken:
-            pack.add(table, row, "numbers_pattern", "not_a_pattern", "no regular expression of its numbers",
-                     r"write one, for example \d{2}(\.\d{2}){19}")  # fmt: skip
-        days = _distinct(pack, table, row, "weekdays")
-        if not days or any(day not in set("1234567") for day in days):
-            pack.add(table, row, "weekdays", "not_allowed", "no days of the week",
-                     "write 1 (Monday) to 7 (Sunday) joined by '|'")  # fmt: skip
 
 
 INSPECTION_RULES = [plans, grade_rules, campaigns, draw_tables]

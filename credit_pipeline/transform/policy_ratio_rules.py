@@ -11,13 +11,18 @@ from datetime import date
 
 from credit_pipeline.transform.policy_check import GRADES, OPEN_END, PackCheck, period_of, rises, whole
 from credit_pipeline.transform.policy_pack import Row
-from credit_pipeline.transform.policy_ratios import ALL, effective_ratio_bp, most_specific
+from credit_pipeline.transform.policy_ratios import (
+    ALL,
+    RATIO_KINDS,
+    effective_ratio_bp,
+    exception_for,
+    most_specific,
+)
 
 NOTICE_B_BP = 500
 LONGEST_EXCEPTION_DAYS = 3 * 366
 """An exception that runs longer is a rule and belongs into a document of its own."""
-RATIO_KINDS = {"ratio", "uniform_draw"}
-VISIT_KINDS = {"manual_add", "superior_task"}
+KINDS = {*RATIO_KINDS, "superior_task", "manual_add"}
 PLACEHOLDERS = {
     "-",
     "--",
@@ -86,7 +91,7 @@ def ratios(pack: PackCheck) -> None:
     days = pack.moments(*TABLES)
     for day in days:
         _all_cells(pack, day)
-        _monotone(pack, day, groups)
+        _monotone(pack, day)
         _frequency(pack, day)
 
 
@@ -125,10 +130,10 @@ def _single_ratio(pack: PackCheck, row: Row, exceptions: dict[str, list[Row]]) -
         pack.add(table, row, column, rule, needs,
                  f"write {0 if exempt else NOTICE_B_BP}, or name the exception (special need) that orders it in exception_id")  # fmt: skip
     if wanted:
-        _covered_by_exception(pack, row, exceptions.get(wanted, []))
+        _covered_by_exception(pack, row, exceptions.get(wanted, []), exempt)
 
 
-def _covered_by_exception(pack: PackCheck, row: Row, found: list[Row]) -> None:
+def _covered_by_exception(pack: PackCheck, row: Row, found: list[Row], exempt: bool) -> None:
     table = "inspection_ratios"
     if not found:
         pack.add(table, row, "exception_id", "reference", "no such exception in inspection_exceptions.csv",
@@ -138,9 +143,14 @@ def _covered_by_exception(pack: PackCheck, row: Row, found: list[Row]) -> None:
     for exception in found:
         where = f"inspection_exceptions.csv line {exception.line}"
         reach = period_of(exception)
-        if exception["kind"] not in RATIO_KINDS:
+        if exception["uscc"] or exception["kind"] == "manual_add":
             pack.add(table, row, "exception_id", "exception_of_other_kind",
-                     f"it orders visits by name ({where}), no ratio", "name one of kind ratio or uniform_draw")  # fmt: skip
+                     f"it orders a visit by name ({where}), no ratio", "name one that orders a ratio")  # fmt: skip
+            return
+        if exempt and exception["kind"] != "superior_task":
+            pack.add(table, row, "exception_id", "exception_of_other_kind",
+                     f"A where safety is no concern is drawn by a superior's task alone, this is {exception['kind']} ({where})",
+                     "name the superior's task, or leave the ratio at 0")  # fmt: skip
             return
         if period is None or reach is None or reach[1] < period[0] or reach[0] > period[1]:
             continue
@@ -194,29 +204,39 @@ def combinations(rows: list[Row], groups: dict[str, Row]) -> list[tuple[str, str
     return found
 
 
-def _monotone(pack: PackCheck, day: date, groups: dict[str, Row]) -> None:
+def _monotone(pack: PackCheck, day: date) -> None:
     table = "inspection_ratios"
     rows = pack.in_force(table, day)
+    special = pack.in_force("inspection_exceptions", day)
     floor = parameter(pack, "exploration_floor_bp", day, 0)
     general_cap = parameter(pack, "general_item_max_ratio_bp", day, 10000)
-    in_force = {row["item_code"]: row for row in pack.in_force("inspection_item_groups", day)}
-    for unit, item, safety in combinations(rows, in_force):
+    groups = {row["item_code"]: row for row in pack.in_force("inspection_item_groups", day)}
+    for unit, item, safety in combinations([*rows, *special], groups):
         cells = {grade: most_specific(rows, unit, item, grade, safety) for grade in GRADES}
         ordered = [row for grade in GRADES if (row := cells[grade]) is not None]
-        for column in ("ratio_bp", "min_visits", "max_visits"):
+        for column in ("min_visits", "max_visits"):
             rises(pack, table, ordered, column, strictly=False, day=str(day))
-        cap = whole(in_force[item]["max_ratio_bp"]) if item in in_force else general_cap
-        before: tuple[int, Row] | None = None
+        cap = whole(groups[item]["max_ratio_bp"]) if item in groups else general_cap
+        before: tuple[int, int, str] | None = None
         for row in ordered:
-            ratio = whole(row["ratio_bp"])
+            # An exempt A stays exempt whatever an exception of these kinds says.
+            exempt = row["grade"] == "A" and not safety
+            exception = None if exempt else exception_for(special, unit, item, row["grade"])
+            source, held = (table, row) if exception is None else ("inspection_exceptions", exception)
+            ratio = whole(held["ratio_bp"])
             if ratio is None:
                 continue
-            drawn = effective_ratio_bp(ratio, row["grade"], safety, floor, cap if cap is not None else 10000)
-            if before is not None and drawn < before[0] and ratio >= (whole(before[1]["ratio_bp"]) or 0):
-                pack.add(table, row, "ratio_bp", "falls",
-                         f"with the exploration floor of {floor} the better grade is drawn with {before[0]} (line {before[1].line}), this one with {drawn} on {day}",
-                         "raise it to the floor")  # fmt: skip
-            before = (drawn, row)
+            drawn = effective_ratio_bp(ratio, row["grade"], safety, floor, 10000 if cap is None else cap)
+            if before is not None and (ratio < before[0] or drawn < before[1]):
+                floored = (
+                    ""
+                    if ratio < before[0]
+                    else f"; with the exploration floor of {floor} it is {before[1]} and {drawn}"
+                )
+                pack.add(source, held, "ratio_bp", "falls",
+                         f"the worse grade has {ratio}, the better one {before[0]} ({before[2]}) on {day}{floored}",
+                         "let it rise from A to E")  # fmt: skip
+            before = (ratio, drawn, f"{source}.csv line {held.line}")
     for unit, item, grade in sorted({(row["unit_id"], row["item_code"], row["grade"]) for row in rows}):
         rest = most_specific(rows, unit, item, grade, False)
         concerned = most_specific(rows, unit, item, grade, True)
@@ -244,12 +264,11 @@ def _frequency(pack: PackCheck, day: date) -> None:
 def exceptions(pack: PackCheck) -> None:
     """Special needs: document, approver, scope and an expiry, every time (R10)."""
     table = "inspection_exceptions"
-    pack.one_of(table, "kind", RATIO_KINDS | VISIT_KINDS)
+    pack.one_of(table, "kind", KINDS)
     pack.one_of(table, "grade", {ALL, *GRADES})
     pack.between(table, "ratio_bp", 0, 10000)
     named(pack, table, "reason", "document_no", "approver")
     units = pack.values("units", "unit_id")
-    used = pack.values("inspection_ratios", "exception_id")
     for row in pack.rows(table):
         if not NAME.fullmatch(row["exception_id"]):
             pack.add(table, row, "exception_id", "not_a_code", "no id of an exception",
@@ -266,33 +285,32 @@ def exceptions(pack: PackCheck) -> None:
         ):
             pack.add(table, row, "effective_to", "exception_without_end",
                      "an exception ends within three years", "write the day on which it ends; a longer one is renewed")  # fmt: skip
-        if row["kind"] in RATIO_KINDS:
-            _ratio_exception(pack, row, row["exception_id"] in used)
-        elif row["kind"] in VISIT_KINDS:
+        if row["kind"] == "manual_add" or row["uscc"]:
             _visit_exception(pack, row)
+        else:
+            _ratio_exception(pack, row)
 
 
-def _ratio_exception(pack: PackCheck, row: Row, is_used: bool) -> None:
+def _ratio_exception(pack: PackCheck, row: Row) -> None:
     table = "inspection_exceptions"
     if row["ratio_bp"] == "":
-        pack.add(table, row, "ratio_bp", "empty", "the exception orders no ratio", "write it in basis points")
-    if row["uscc"]:
-        pack.add(table, row, "uscc", "not_allowed", "a ratio is no visit to one enterprise",
-                 "leave it empty, or use kind manual_add or superior_task")  # fmt: skip
+        pack.add(table, row, "ratio_bp", "empty", "the exception orders no ratio and names no enterprise",
+                 "write the ratio in basis points, or the enterprise's code in uscc")  # fmt: skip
     if row["kind"] == "uniform_draw" and row["grade"] not in (ALL, ""):
         pack.add(table, row, "grade", "not_allowed", "a uniform draw knows no grade", "write *")
-    if row["unit_id"] == ALL and row["item_code"] == ALL and row["grade"] in (ALL, "A", "B"):
+    if row["unit_id"] == ALL and row["item_code"] == ALL and row["kind"] != "superior_task":
         pack.add(table, row, "unit_id", "exception_without_scope",
                  "all units, all items: that is no exception but another notice", "name a unit or an item")  # fmt: skip
-    if not is_used:
-        pack.add(table, row, "exception_id", "exception_unused", "no row of inspection_ratios.csv names it, so it does nothing",
-                 "name it in exception_id of the ratios it allows", severity="warning")  # fmt: skip
 
 
 def _visit_exception(pack: PackCheck, row: Row) -> None:
     from stdnum.cn import uscc
 
     table = "inspection_exceptions"
+    if row["kind"] in RATIO_KINDS:
+        pack.add(table, row, "uscc", "not_allowed", "a ratio is no visit to one enterprise",
+                 "leave it empty, or use kind manual_add or superior_task")  # fmt: skip
+        return
     for column in ("unit_id", "item_code"):
         if row[column] == ALL:
             pack.add(table, row, column, "exception_without_scope", "a visit by name has one unit and one item",

@@ -41,6 +41,30 @@ def most_specific(rows: Iterable[R], unit_id: str, item_code: str, grade: str, i
     return found
 
 
+RATIO_KINDS = ("ratio", "uniform_draw")
+"""Kinds of exceptions that put another ratio in place of the ordinary one; a superior's task also opens what is closed."""
+
+
+def exception_for(rows: Iterable[R], unit_id: str, item_code: str, grade: str) -> R | None:
+    """The exception that replaces a cell's ratio among rows in force: the most specific one, the newest of equals."""
+    found: R | None = None
+    best: tuple[int, str, str] | None = None
+    for row in rows:
+        if row["kind"] not in RATIO_KINDS or row["uscc"] or row["ratio_bp"] == "":
+            continue
+        rank = specificity(row, unit_id, item_code)
+        if rank is None or row["grade"] not in (grade, ALL):
+            continue
+        place = 2 * rank + (1 if row["grade"] != ALL else 0)
+        if best is None or (-place, best[1], row["exception_id"]) < (
+            -best[0],
+            row["effective_from"],
+            best[2],
+        ):
+            found, best = row, (place, row["effective_from"], row["exception_id"])
+    return found
+
+
 def may_be_visited(ratio_bp: int, grade: str, is_safety: bool) -> bool:
     """Whether law lets the draw visit a stratum: a ratio above 0, or grade A in a safety item (R23, R24)."""
     return ratio_bp > 0 or (grade == "A" and is_safety)

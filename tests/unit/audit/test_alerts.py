@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import dagster as dg
 import pytest
 
-from credit_pipeline.audit.alerts import Finding, alert_feeds, alert_run_failed
+from credit_pipeline.audit.alerts import Finding, alert_feeds, alert_inspections, alert_run_failed
 from credit_pipeline.audit.log import AuditLog
 from credit_pipeline.audit.sensors import feeds_need_attention
 from credit_pipeline.errors import CreditPipelineError
@@ -128,6 +128,34 @@ def test_a_replay_alarms_nobody(tmp_path: Path, address: str) -> None:
     assert _Webhook.received == []
 
 
+OVERDUE = [
+    Finding("published_in_time", "inspection/publication_clock", units=("411302MS: 3", "411321MS: 1")),
+    Finding("rectified_in_time", "inspection/publication_clock", units=("411302MS: 2",)),
+    Finding("inspected_in_time", "inspection/inspection_progress", units=("411303MS: 7",)),
+]
+
+
+def test_units_are_told_apart_from_feeds_once_per_day_and_change(tmp_path: Path, address: str) -> None:
+    """Prevents overdue publications from going unnoticed, the same message twice, and feeds told as units."""
+    _Webhook.answer = 200
+    settings = Settings(lake_dir=tmp_path, alert_webhook_url=address)
+    settings.audit_dir.mkdir()
+    everything = [*FINDINGS, *OVERDUE]
+    assert alert_inspections(settings, run_id="r1", as_of_date="2026-10-31", findings=everything)
+    [message] = _Webhook.received
+    assert message["event"] == "inspections_need_attention"
+    assert message["overdue_publications"] == ["411302MS: 3", "411321MS: 1"]
+    assert message["overdue_rectifications"] == ["411302MS: 2"] and message["overdue_visits"] == [
+        "411303MS: 7"
+    ]
+    assert set(message["what_to_do"]) == {"overdue_publications", "overdue_rectifications", "overdue_visits"}
+    assert not alert_inspections(settings, run_id="r2", as_of_date="2026-10-31", findings=everything)
+    assert alert_inspections(settings, run_id="r3", as_of_date="2026-10-31", findings=OVERDUE[:2])
+    assert not alert_inspections(settings, run_id="r4", as_of_date="2026-10-31", findings=FINDINGS)
+    assert alert_feeds(settings, run_id="r5", as_of_date="2026-10-31", findings=everything)
+    assert "overdue_publications" not in _Webhook.received[-1] and _Webhook.received[-1]["count"] == 6
+
+
 def test_the_sensor_reads_the_checks_of_the_run(
     tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +183,9 @@ def test_the_sensor_reads_the_checks_of_the_run(
                 check("arrived_in_time", "honours", passed=False),
                 check("arrived_in_time", "licences", passed=True),
                 check("nothing_vanished", "report", passed=False, feeds="inspectors, registrations"),
+                check(
+                    "published_in_time", "clock", passed=False, units="411302MS: 3, 411321MS: 1", count="4"
+                ),
             ],
             instance=instance,
             tags={"dagster/partition": "2026-10-31"},
@@ -166,7 +197,8 @@ def test_the_sensor_reads_the_checks_of_the_run(
             dagster_event=result.all_events[-1],
         )
         feeds_need_attention(context)
-    [message] = _Webhook.received
+    [message, overdue] = _Webhook.received
+    assert overdue["overdue_publications"] == ["411302MS: 3", "411321MS: 1"]
     assert message["as_of_date"] == "2026-10-31" and message["run_id"] == result.run_id
     assert message["stale_feeds"] == ["honours"]
     assert message["vanishing_feeds"] == ["inspectors", "registrations"]

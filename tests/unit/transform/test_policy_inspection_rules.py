@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from credit_pipeline.settings import POLICY_DIR
 from credit_pipeline.transform.policy_check import check_pack
 from credit_pipeline.transform.policy_pack import table_specs
-from credit_pipeline.transform.policy_ratios import effective_ratio_bp, most_specific
+from credit_pipeline.transform.policy_ratios import effective_ratio_bp, exception_for, most_specific
 
 GRADES = "ABCDE"
 EXCEPTION = {
@@ -69,12 +69,9 @@ def test_an_exception_in_force_allows_its_ratio(pack: Path) -> None:
 
 
 def test_a_uniform_draw_of_one_item_is_a_special_need(pack: Path) -> None:
-    """Prevents draws blind to grades from being impossible, also those a superior orders of grade A."""
+    """Prevents draws blind to grades from being impossible."""
     uniform = {"kind": "uniform_draw", "grade": "*", "item_code": "GENERAL", "ratio_bp": "300"}
     append(pack, "inspection_exceptions", EXCEPTION | uniform)
-    for grade in GRADES:
-        row = {"item_code": "GENERAL", "grade": grade, "is_safety_related": "false", "ratio_bp": "300"}
-        append(pack, "inspection_ratios", ALLOWED | row)
     assert told(pack) == []
 
 
@@ -112,7 +109,7 @@ BROKEN_VISITS: dict[str, tuple[dict[str, str], str, str]] = {
     "of all items": ({"item_code": "*"}, "exception_without_scope", "item_code"),
     "of a grade": ({"grade": "A"}, "not_allowed", "grade"),
     "of a ratio": ({"ratio_bp": "100"}, "not_allowed", "ratio_bp"),
-    "of nobody": ({"uscc": ""}, "not_a_code", "uscc"),
+    "of nobody": ({"kind": "manual_add", "uscc": ""}, "not_a_code", "uscc"),
     "of a wrong code": ({"uscc": "91411330MA40TE5TX9"}, "not_a_code", "uscc"),
 }
 
@@ -151,10 +148,25 @@ def test_a_ratio_stays_within_its_exception(name: str, pack: Path) -> None:
     assert (rule, "inspection_ratios.csv", line, column) in told(pack)
 
 
-def test_an_exception_that_does_nothing_is_told(pack: Path) -> None:
-    """Prevents an order from being registered and never carried out."""
-    line = append(pack, "inspection_exceptions", EXCEPTION)
-    assert told(pack) == [("exception_unused", "inspection_exceptions.csv", line, "exception_id")]
+def test_an_exception_holds_by_itself_and_must_be_strict(pack: Path) -> None:
+    """Prevents a special need that lets a unit draw D less than C (R11), with or without a row of ratios."""
+    append(pack, "inspection_exceptions", EXCEPTION)
+    assert told(pack) == []
+    line = append(
+        pack, "inspection_exceptions", EXCEPTION | {"exception_id": "TX-2", "grade": "D", "ratio_bp": "1900"}
+    )
+    assert set(told(pack)) == {("falls", "inspection_exceptions.csv", line, "ratio_bp")}
+
+
+def test_exempt_a_is_opened_by_a_superior_alone(pack: Path) -> None:
+    """Prevents a unit from drawing an A where safety is no concern by an exception of its own (R23)."""
+    row = {"grade": "A", "is_safety_related": "false", "ratio_bp": "300"}
+    append(pack, "inspection_exceptions", EXCEPTION | {"grade": "A", "ratio_bp": "300"})
+    line = append(pack, "inspection_ratios", ALLOWED | row)
+    assert told(pack) == [("exception_of_other_kind", "inspection_ratios.csv", line, "exception_id")]
+    path = pack / "inspection_exceptions.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace(",ratio,", ",superior_task,"), encoding="utf-8")
+    assert told(pack) == []
 
 
 BROKEN_CAMPAIGNS: dict[str, tuple[dict[str, str], str, str]] = {
@@ -261,11 +273,27 @@ RATIO_ROWS = st.lists(
     min_size=1, max_size=5,
 )  # fmt: skip
 
+ORDERS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "unit_id": st.sampled_from(["411300EE", "411300MS"]),
+            "item_code": st.sampled_from(["*", "SAFETY"]),
+            "grade": st.sampled_from("BCDE"),
+            "ratio_bp": st.sampled_from(["0", "400", "800", "3000", "6000"]),
+            "effective_to": st.sampled_from(["2026-06-30", "2026-12-31"]),
+        }
+    ),
+    max_size=2,
+)
+
 
 @settings(max_examples=150, deadline=None, derandomize=True)
-@given(rows=RATIO_ROWS, floor=st.sampled_from([0, 100, 500]))
+@given(rows=RATIO_ROWS, orders=ORDERS, floor=st.sampled_from([0, 100, 500]))
 def test_strictness_of_any_pack_that_passes_never_falls(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, str]], floor: int
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[dict[str, str]],
+    orders: list[dict[str, str]],
+    floor: int,
 ) -> None:
     """Prevents a unit, item or period in which a worse grade is drawn or visited less than a better one (R11)."""
     folder = tmp_path_factory.mktemp("pack") / "policy"
@@ -274,8 +302,12 @@ def test_strictness_of_any_pack_that_passes_never_falls(
     policy.write_text(policy.read_text(encoding="utf-8").replace("floor_bp,100,", f"floor_bp,{floor},"))
     for row in rows:
         append(folder, "inspection_ratios", ALLOWED | {"exception_id": "", "min_visits": "0"} | row)
+    for number, order in enumerate(orders):
+        append(folder, "inspection_exceptions", EXCEPTION | {"exception_id": f"TX-{number}"} | order)
     if any(item.severity == "error" for item in check_pack(folder)):
         return
+    with (folder / "inspection_exceptions.csv").open(encoding="utf-8") as file:
+        special = list(csv.DictReader(file))
     with (folder / "inspection_ratios.csv").open(encoding="utf-8") as file:
         cells = list(csv.DictReader(file))
     for day in ("2025-12-31", "2026-03-01", "2026-06-30", "2026-07-01", "2026-12-31", "2027-01-01"):
@@ -290,11 +322,18 @@ def test_strictness_of_any_pack_that_passes_never_falls(
             ):
                 found = [most_specific(held, unit, item, grade, safety) for grade in GRADES]
                 assert all(found)
-                drawn = [
-                    effective_ratio_bp(int(row["ratio_bp"]), grade, safety, floor, 10000)
-                    for grade, row in zip(GRADES, found, strict=True)
-                    if row is not None
-                ]
+                orders_held = [row for row in special if row["effective_from"] <= day <= row["effective_to"]]
+                drawn = []
+                for grade, row in zip(GRADES, found, strict=True):
+                    assert row is not None
+                    order = (
+                        None
+                        if (grade, safety) == ("A", False)
+                        else exception_for(orders_held, unit, item, grade)
+                    )
+                    drawn.append(
+                        effective_ratio_bp(int((order or row)["ratio_bp"]), grade, safety, floor, 10000)
+                    )
                 visits = [int(row["max_visits"]) for row in found if row is not None]
                 assert drawn == sorted(drawn), (day, unit, item)
                 assert visits == sorted(visits), (day, unit, item)
