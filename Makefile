@@ -53,7 +53,8 @@ lock: $(VENV)/installed  ## resolve requirements.lock anew (uv is only needed he
 	@$(BIN)/python -m pip install --quiet uv && $(BIN)/uv pip compile pyproject.toml --extra dev --universal \
 	  --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q -o requirements.lock
 
-bench: $(VENV)/installed manifest  ## speed: intake, compacted lake, indicators to grades against DuckDB alone (ROWS, ENTERPRISES)
+bench: $(VENV)/installed manifest  ## speed: draw, intake, compacted lake, indicators to grades against DuckDB alone (ROWS, ENTERPRISES)
+	@$(BIN)/python -m benchmarks.draw
 	@$(BIN)/python -m benchmarks.ingest --rows $(ROWS)
 	@$(BIN)/python -m benchmarks.compaction
 	@$(BIN)/python -m benchmarks.grading --enterprises $(ENTERPRISES)

@@ -1,4 +1,4 @@
-"""`credit-pipeline sample`: the synthetic city, and how well the lake holds against its answer key."""
+"""`credit-pipeline sample`: the synthetic city, how well the lake holds against its answer key, its units at work."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from credit_pipeline.commands.shared import (
     Landing,
     command_settings,
     output_console,
+    parse_day,
     show_progress,
 )
 from credit_pipeline.errors import BadInput
@@ -24,7 +25,9 @@ from credit_pipeline.errors import BadInput
 if TYPE_CHECKING:
     from credit_pipeline.sample.comparison import Comparison
 
-app = typer.Typer(help="The synthetic city: write its feeds, compare a lake with its answer key.")
+app = typer.Typer(
+    help="The synthetic city: write its feeds, compare a lake with its answer key, make the drawn visits."
+)
 _SHOWN = 20
 
 
@@ -77,6 +80,37 @@ def check(landing: Landing = None, lake: Lake = None, as_json: Json = False) -> 
         _print(found, output_console())
     if not found.is_right:
         raise typer.Exit(1)
+
+
+@app.command("inspect")
+def inspect_drawn(
+    landing: Landing = None,
+    lake: Lake = None,
+    seed: Annotated[int, typer.Option(help="The same seed finds the same.")] = 7,
+    share: Annotated[str, typer.Option(help="Share of the open visits and leads that are checked.")] = "80%",
+    day: Annotated[
+        str | None, typer.Option(help="Day of the delivery; by default 45 days after the lake's.")
+    ] = None,
+) -> None:
+    """Play the units: check what was drawn, by the city's hidden truth, and deliver the results for the next run."""
+    from credit_pipeline.sample.visits import inspect
+
+    show_progress()
+    log = logging.getLogger("credit_pipeline.sample")
+    settings = command_settings(landing, lake)
+    done = inspect(settings, seed, _parse_share(share), parse_day(day, "--day") if day else None, log.info)
+    typer.echo(
+        f"{done.visits:,} drawn visits and {done.cases:,} leads checked, {done.left:,} left for later: {done.rows:,} results"
+        f" in {len(done.files)} files; next: credit-pipeline run --landing {settings.landing_dir}"
+        f" --lake {settings.lake_dir} --as-of {done.day}"
+    )
+
+
+def _parse_share(text: str) -> float:
+    try:
+        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise BadInput(f"--share {text!r} is not a share; write it as 80% or 0.8") from None
 
 
 def _print(found: Comparison, console: Console) -> None:

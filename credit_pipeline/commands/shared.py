@@ -33,12 +33,12 @@ def command_settings(landing: Path | None = None, lake: Path | None = None) -> S
     return settings
 
 
-def parse_day(text: str) -> date:
+def parse_day(text: str, option: str = "--as-of") -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
         raise BadInput(
-            f"--as-of {text!r} is not a day; write it as YYYY-MM-DD, for example 2026-10-31"
+            f"{option} {text!r} is not a day; write it as YYYY-MM-DD, for example 2026-10-31"
         ) from None
 
 

@@ -94,7 +94,7 @@ def registration_changes(city: City, rng: np.random.Generator, window: Window) -
     before = {
         "address": addresses(rng, city.region[firm], city.township[firm]),
         "legal_representative": person_names(rng, rows),
-        "capital": joined(text(np.maximum(capital // rng.integers(2, 6, rows), 1)), "万元人民币"),
+        "capital": joined(text(_former_capital(city, rng, firm, day, capital)), "万元人民币"),
         "shareholder": person_names(rng, rows),
     }
     after = {
@@ -121,6 +121,13 @@ def registration_changes(city: City, rng: np.random.Generator, window: Window) -
     ).with_columns(sequence=pl.int_range(1, pl.len() + 1).over("uscc", "changed_field", "change_date"))
     data = data.with_columns(sequence=pl.col("sequence") + (0 if window.is_history else window.day * 10))
     return with_reported(data, window, rng, firm, day, years_part(day))
+
+
+def _former_capital(city: City, rng: np.random.Generator, firm: Ints, day: Ints, capital: Ints) -> Ints:
+    """What the capital was before: mostly less; risky firms more often took some of it out."""
+    factor = rng.integers(2, 6, len(firm))
+    decreased = rng.random(len(firm)) < sigmoid(-1.6 + 0.7 * city.risk_at(day, firm))
+    return np.where(decreased, capital * factor, np.maximum(capital // factor, 1))
 
 
 def operations(city: City, rng: np.random.Generator, window: Window) -> pl.DataFrame:
@@ -195,25 +202,39 @@ def _accounts(city: City, rng: np.random.Generator, firm: Ints, at: Ints) -> dic
 
 
 def related_parties(city: City, rng: np.random.Generator, window: Window) -> pl.DataFrame:
-    """Edges: legal representatives, shareholders, parents within a group, shared addresses, guarantors."""
+    """Edges: legal representatives, shareholders, parents within a group, shared addresses, guarantors, branches.
+
+    A subsidiary whose shareholder is not told is told as the investment of its parent, or not at all.
+    """
     rows = len(city)
     all_firms = np.arange(rows)
     holders = all_firms[rng.random(rows) < 0.45]
     member = np.flatnonzero((city.group >= 0) & (city.group_head != all_firms))
-    child = member[rng.random(len(member)) < 0.6]
+    luck = rng.random(len(member))
+    child, held = member[luck < 0.6], member[(luck >= 0.6) & (luck < 0.8)]
+    branch = np.flatnonzero(city.parent >= 0)
     neighbour = member[city.shares_address[member]]
     # Guarantees go between firms of like risk: neighbours in an order that follows risk with noise.
     order = np.argsort(city.risk + rng.normal(0, 0.7, rows), kind="stable")
     place = np.flatnonzero(rng.random(max(rows - 1, 0)) < 0.03)
     backed, backer = order[place], order[place + 1] if len(place) else place
-    firm = np.concatenate([all_firms, holders, child, neighbour, backed])
-    other = np.concatenate([all_firms, holders, city.group_head[child], city.group_head[neighbour], backer])
-    kinds = ["legal_representative", "shareholder", "shareholder", "same_address", "guarantor"]
-    kind = np.repeat(np.arange(5), [rows, len(holders), len(child), len(neighbour), len(backed)])
+    edges = [
+        ("legal_representative", all_firms, all_firms),
+        ("shareholder", holders, holders),
+        ("shareholder", child, city.group_head[child]),
+        ("same_address", neighbour, city.group_head[neighbour]),
+        ("guarantor", backed, backer),
+        ("investment", city.group_head[held], held),
+        ("branch", city.parent[branch], branch),
+    ]
+    firm, other = (np.concatenate([edge[i] for edge in edges]) for i in (1, 2))
+    kinds = [relation for relation, _, _ in edges]
+    kind = np.repeat(np.arange(len(edges)), [len(firms) for _, firms, _ in edges])
     is_person = kind < 2
     share = np.where(
         kind == 1, choose_index(5, rng, len(firm)) * 20.0 + 20.0, rng.integers(10, 100, len(firm)) * 1.0
     )
+    has_share = np.isin(kind, [1, 2, 5])
     since = np.maximum(city.established[firm], city.established[other])
     since = np.minimum(np.where(kind == 4, since + rng.integers(30, 2_000, len(firm)), since), window.end)
     table = frame(
@@ -223,7 +244,7 @@ def related_parties(city: City, rng: np.random.Generator, window: Window) -> pl.
             "from_name": where(is_person, city.legal_rep.gather(other), city.name.gather(other)),
             "uscc": city.uscc.gather(firm),
             "relation": words(kinds, kind),
-            "share_ratio": pl.Series(np.where((kind == 1) | (kind == 2), share, np.nan)).fill_nan(None),
+            "share_ratio": pl.Series(np.where(has_share, share, np.nan)).fill_nan(None),
             "valid_from": dates(since),
             "valid_to": dates(np.full(len(firm), NO_DAY)),
         },

@@ -32,7 +32,7 @@ from credit_pipeline.sample.events import (
 )
 from credit_pipeline.sample.names import joined, where
 from credit_pipeline.sample.streams import NO_DAY, Bools, Floats, Ints, Window, dates, sigmoid, years_of
-from credit_pipeline.sample.tables import choose_index, industries, units, vocabulary, words
+from credit_pipeline.sample.tables import choose_index, index_at, industries, units, vocabulary, words
 
 PENALTY_RATE, PENALTY_BETA = 0.041, 0.95
 SERIOUS_SHARE = 0.13
@@ -242,18 +242,26 @@ def _campaigns(city: City, rng: np.random.Generator, window: Window) -> tuple[In
 
 
 def _findings(city: City, rng: np.random.Generator, firm: Ints, day: Ints) -> pl.Series:
-    """Result codes: a serious problem with a probability that rises steeply with risk, else a minor one,
-    else none."""
-    rows = len(firm)
-    risk = city.risk_at(day, firm)
-    serious = rng.random(rows) < sigmoid(_PROBLEM[0] + _PROBLEM[1] * risk)
-    minor = rng.random(rows) < sigmoid(_MINOR[0] + _MINOR[1] * risk)
-    grave = words(_SERIOUS_CODES, choose_index(6, rng, rows, [0.15, 0.12, 0.22, 0.18, 0.15, 0.18]))
-    grave = where(rng.random(rows) < 0.25, joined(grave, "|corrected"), grave)
-    slight = words(_MINOR_CODES, choose_index(3, rng, rows, [0.5, 0.3, 0.2]))
-    idle = rng.random(rows)
-    none = where(idle < 0.02, "no_activity", where(idle < 0.03, "closed", "no_problem"))
+    return findings(city.risk_at(day, firm), rng.random((6, len(firm))))
+
+
+def findings(risk: Floats, luck: Floats) -> pl.Series:
+    """Result codes of inspections: a serious problem with a probability that rises steeply with risk, else a minor
+    one, else none. `luck`: six numbers from 0 to 1 for each; nothing else decides."""
+    serious = luck[0] < sigmoid(_PROBLEM[0] + _PROBLEM[1] * risk)
+    minor = luck[1] < sigmoid(_MINOR[0] + _MINOR[1] * risk)
+    grave = words(_SERIOUS_CODES, index_at(luck[2], [0.15, 0.12, 0.22, 0.18, 0.15, 0.18]))
+    grave = where(luck[3] < 0.25, joined(grave, "|corrected"), grave)
+    slight = words(_MINOR_CODES, index_at(luck[4], [0.5, 0.3, 0.2]))
+    none = where(luck[5] < 0.02, "no_activity", where(luck[5] < 0.03, "closed", "no_problem"))
     return where(serious, grave, where(minor, slight, none))
+
+
+def details_of(codes: pl.Series) -> pl.Series:
+    """What the report of an inspection says, by its first result code."""
+    known = vocabulary()["inspection_details"]
+    first = codes.str.split("|").list.first()
+    return first.replace_strict(list(known), list(known.values()), default=None, return_dtype=pl.String)
 
 
 def _details() -> list[str]:
@@ -281,8 +289,6 @@ def _results(
     problem = ~codes.is_in(["no_problem", "no_activity", "closed"]).to_numpy()
     fixed = day + rng.integers(5, 60, rows)
     published = day + rng.integers(1, 28, rows)
-    first = codes.str.split("|").list.first()
-    known = vocabulary()["inspection_details"]
     is_random = origin == 0
     month = text_dates(day, "%Y%m")
     staff = rng.integers(1, 13, (2, rows))
@@ -306,7 +312,7 @@ def _results(
             "origin": words(["random", "case", "campaign"], origin),
             "direction": where(is_random, words(["undirected", "directed"], rng.integers(0, 2, rows)), None),
             "result_codes": codes,
-            "detail": first.replace_strict(list(known), list(known.values()), return_dtype=pl.String),
+            "detail": details_of(codes),
             "inspectors": joined(unit_id, "-", text(staff[0], 2), ";", unit_id, "-", text(second, 2)),
             "rectify_due_date": dates(np.where(problem, day + 30, NO_DAY)),
             "rectified_date": dates(

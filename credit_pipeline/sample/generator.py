@@ -25,6 +25,7 @@ from credit_pipeline.sample import (
     permits,
     ratings,
     society,
+    supervision,
 )
 from credit_pipeline.sample import days as later
 from credit_pipeline.sample.answer_key import Entry
@@ -136,11 +137,14 @@ def _history(landing: Landing) -> dict[str, pl.DataFrame]:
         if name in _REPAIRABLE:
             repairable[name] = data
         landing.deliver(name, data, window)
+        if name == "complaints":
+            _deliver_leads(landing, window, data)
     edges = business.related_parties(city, stream(seed, "related_parties"), window)
     landing.deliver("related_parties", edges, window)
     repairs = listings.credit_repairs(city, stream(seed, "credit_repairs"), window, repairable)
     landing.deliver("credit_repairs", repairs, window)
-    landing.deliver("inspectors", directories.inspectors(stream(seed, "inspectors"), window), window)
+    landing.deliver("inspectors", inspectors_of(seed), window)
+    _deliver_recusals_and_lotteries(landing, window)
     landing.deliver("inspection_items", directories.inspection_items(), window)
     if landing.dirt:
         mishaps.go_live_mishaps(landing, window)
@@ -167,6 +171,9 @@ def _increment(
         if name in later.REGIONAL_FEEDS:
             data = data.with_columns(_part=pl.lit(later.CITY_PART))
         landing.deliver(name, data, window)
+        if name == "complaints":
+            _deliver_leads(landing, window, data)
+    _deliver_recusals_and_lotteries(landing, window)
     edges = business.related_parties(newcomers[-1], stream(seed, "related_parties", day), window)
     landing.deliver("related_parties", later.of_no_known_firm(edges), window)
     repairs = listings.credit_repairs(city, stream(seed, "credit_repairs", day), window, repairable)
@@ -177,6 +184,23 @@ def _increment(
         if window.day == _FIRST_LATER_DAY:
             _deliver_corrected(landing, window)
             mishaps.repeated_file(landing, f"judgment_defaulters/{calendar_day(window.end).isoformat()}")
+
+
+def inspectors_of(seed: int) -> pl.DataFrame:
+    """The directory of inspectors, the same on every day."""
+    return directories.inspectors(stream(seed, "inspectors"), history())
+
+
+def _deliver_leads(landing: Landing, window: Window, complaints: pl.DataFrame) -> None:
+    rng = stream(landing.seed, "leads", window.day)
+    landing.deliver("leads", supervision.leads(landing.city, rng, window, complaints), window)
+
+
+def _deliver_recusals_and_lotteries(landing: Landing, window: Window) -> None:
+    rng = stream(landing.seed, "recusals", window.day)
+    people = inspectors_of(landing.seed)
+    landing.deliver("recusals", supervision.recusals(landing.city, rng, window, people), window)
+    landing.deliver("public_entropy", supervision.public_entropy(landing.seed, window), window)
 
 
 def _deliver_snapshot(landing: Landing, window: Window, newcomers: list[City], vanishing: float) -> None:

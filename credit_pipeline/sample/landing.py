@@ -227,6 +227,12 @@ class Landing:
         with (self.out / TRUTH / _MANIFEST).open("a", encoding="utf-8") as listed:
             listed.write(path + "\n")
 
+    def extend_key(self) -> None:
+        """Add what was written since to the answer key of an earlier sample in the same folder."""
+        for name, parts in ((ANSWER_KEY, self._key), (FILE_ROWS, self._rows), (COLUMN_SUMS, self._sums)):
+            with (self.out / TRUTH / name).open("ab") as file:
+                pl.concat(parts).write_csv(file, include_header=False)
+
     def write_key(self) -> Path:
         """Write the answer key, the list of rows and the sums over clean ones; day by day, so that a longer sample's begins with a shorter one's."""
         path = self.out / TRUTH / ANSWER_KEY

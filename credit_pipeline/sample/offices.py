@@ -295,6 +295,19 @@ def _inspection_items(feed: Feed, data: pl.DataFrame, part: str) -> Office:
     return _xlsx(feed, data, "随机抽查事项清单.xlsx", layout)
 
 
+def _leads(feed: Feed, data: pl.DataFrame, part: str) -> Office:
+    return _csv(feed, data, f"问题线索_{part}.csv", "label", "gb18030", without=("record_status",))
+
+
+def _recusals(feed: Feed, data: pl.DataFrame, part: str) -> Office:
+    layout = Layout("回避", title="执法检查人员回避关系申报表", footer="填报人：赵法规    审核人：孙法规")
+    return _xlsx(feed, data, "回避关系申报.xlsx", layout, ("record_status",))
+
+
+def _public_entropy(feed: Feed, data: pl.DataFrame, part: str) -> Office:
+    return _csv(feed, data, f"{part}.csv", "code", "utf-8", newline="\n", without=("record_status",))
+
+
 _OFFICES: dict[str, Callable[[Feed, pl.DataFrame, str], Office]] = {
     "registrations": _registrations,
     "licences": _licences,
@@ -314,6 +327,9 @@ _OFFICES: dict[str, Callable[[Feed, pl.DataFrame, str], Office]] = {
     "credit_repairs": _credit_repairs,
     "inspectors": _inspectors,
     "inspection_items": _inspection_items,
+    "leads": _leads,
+    "recusals": _recusals,
+    "public_entropy": _public_entropy,
 }
 
 

@@ -52,8 +52,13 @@ def choose_index(
     """`size` positions below `count`, with the given relative shares."""
     if shares is None:
         return rng.integers(0, count, size)
+    return index_at(rng.random(size), shares)
+
+
+def index_at(luck: Floats, shares: list[float] | Floats) -> Ints:
+    """For numbers from 0 to 1 the positions of the relative shares that they fall into."""
     edges = np.cumsum(np.asarray(shares, dtype=float))
-    return np.minimum(np.searchsorted(edges, rng.random(size) * edges[-1], side="right"), count - 1)
+    return np.minimum(np.searchsorted(edges, luck * edges[-1], side="right"), len(edges) - 1)
 
 
 @dataclass(frozen=True)
