@@ -194,6 +194,10 @@ class AuditLog:
             self._write(descriptor, tail, b"".join(record.line() + b"\n" for record in records))
         return records[-1]
 
+    def now(self) -> datetime:
+        """The time that an event appended now would have, for statements that must not contradict the log."""
+        return self._clock().astimezone(UTC)
+
     def head(self) -> tuple[int, str]:
         """(number of records, hash of the last one): what a witness keeps. (0, GENESIS) for a log not
         begun.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -70,13 +70,11 @@ class RoundOffice:
         settings: Settings,
         audit: AuditLog | None = None,
         run_id: str | None = None,
-        clock: Callable[[], datetime] | None = None,
     ) -> None:
         self.settings = settings
         self.store = RoundStore(settings.draws_dir)
         self.audit = audit or AuditLog(settings.audit_log_path)
         self.run_id = run_id
-        self._clock = clock or (lambda: datetime.now(UTC))
         self._keys = KeyStore(settings.keys_dir)
 
     def party(self) -> Party:
@@ -140,7 +138,7 @@ class RoundOffice:
         rule = self.store.rule(plan_id, round_)
         missing = self.store.missing_commitments(plan_id, round_)
         if OFFICE in missing:
-            time = self._clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            time = self.audit.now().strftime("%Y-%m-%dT%H:%M:%SZ")
             freeze = self.store.statement(plan_id, round_, "freeze")
             missing = self.store.receive(plan_id, round_, *self.party().commit(rule, freeze, time))
         return None if missing else self._logged(before, self.store.commit(plan_id, round_))

@@ -248,7 +248,11 @@ class RoundStore(RoundVisits):
                     raise IntegrityError(f"{record.named()} was aborted already, for another reason")
                 return record
             new = replace(
-                record, state=State.ABORTED, step=record.step + 1, last_event="round_aborted", aborted_from=before
+                record,
+                state=State.ABORTED,
+                step=record.step + 1,
+                last_event="round_aborted",
+                aborted_from=before,
             )
             return self.write(new, content)
 

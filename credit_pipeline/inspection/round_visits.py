@@ -175,7 +175,9 @@ class RoundVisits(RoundFiles):
             number = record.replacements + 1
             if statement["number"] != number:
                 raise BadInput(f"replacement {statement['number']}: the next one has the number {number}")
-            new = replace(record, step=record.step + 1, last_event="round_inspector_replaced", replacements=number)
+            new = replace(
+                record, step=record.step + 1, last_event="round_inspector_replaced", replacements=number
+            )
             return self.write(new, {f"replaced-{number:03}.json": statement_bytes(statement)})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -30,7 +30,9 @@ def uscc(number: int) -> str:
     return "91411300" + hashlib.sha256(str(number).encode()).hexdigest()[:10].upper()
 
 
-def frame_rows(size: int = 12, units: Sequence[str] = UNITS, items: Sequence[str] = ITEMS) -> list[dict[str, Any]]:
+def frame_rows(
+    size: int = 12, units: Sequence[str] = UNITS, items: Sequence[str] = ITEMS
+) -> list[dict[str, Any]]:
     """`size` enterprises per unit; every fifth has grade A and is left alone, every third stands for safety."""
     return [
         {
@@ -96,9 +98,23 @@ class City:
 
     def __post_init__(self) -> None:
         self.settings = Settings(
-            landing_dir=self.root / "landing", lake_dir=self.root / "lake", keys_dir=self.root / "keys", threads=1
+            landing_dir=self.root / "landing",
+            lake_dir=self.root / "lake",
+            keys_dir=self.root / "keys",
+            threads=1,
         )
         self.audit = AuditLog(self.settings.audit_log_path, clock=self.clock)
+        self.settings.keys_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.give_key("credit_office", self.settings.keys_dir)
+
+    def give_key(self, name: str, keys_dir: Path) -> None:
+        """A fixed key instead of a random one, so that two cities draw the same."""
+        path = keys_dir / "parties" / f"{name}.key"
+        for directory in (keys_dir, path.parent):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(hashlib.sha256(name.encode()).hexdigest() + "\n")
 
     def clock(self) -> datetime:
         return self.now
@@ -107,7 +123,7 @@ class City:
         return Party(name, hashlib.sha256(name.encode()).digest())
 
     def office(self) -> RoundOffice:
-        return RoundOffice(self.settings, self.audit, "test", clock=self.clock)
+        return RoundOffice(self.settings, self.audit, "test")
 
     def build(self, day: date = DAY) -> RunTarget:
         """Writes the warehouse anew."""
@@ -155,7 +171,11 @@ class City:
             recusals += [key | {"inspector_id": "A01-0", "uscc": uscc(1), "reason": "relative"}]
         parties = [
             {"party": name, "label": name, "office": name}
-            | ({"signing_key": "", "age_recipient": ""} if name == "credit_office" else vars(self.party(name).public()))
+            | (
+                {"signing_key": "", "age_recipient": ""}
+                if name == "credit_office"
+                else vars(self.party(name).public())
+            )
             | always
             for name in self.parties
         ]
@@ -187,9 +207,9 @@ class City:
             "staging.stg_public_entropy": entropy
         }
 
-    def run(self, day: date = DAY, *, is_replay: bool = False) -> list[str]:
-        """The daily step on a fresh warehouse; the states of the rounds."""
-        target = self.build(day) if not is_replay else RunTarget(day, self.settings.warehouse_path, True)
+    def run(self, day: date = DAY, *, is_replay: bool = False, build: bool = True) -> list[str]:
+        """The daily step, on a fresh warehouse unless told otherwise; the states of the rounds."""
+        target = self.build(day) if build else RunTarget(day, self.settings.warehouse_path, is_replay)
         drawn = draw_due_rounds(self.settings, target, self.audit, "run")
         outcomes = assign_inspectors(self.settings, target, self.audit, "run")
         states = {one.plan_id: one.state for one in [*drawn, *outcomes]}
@@ -206,19 +226,24 @@ class City:
 
     def reveal_others(self, names: Sequence[str], plan: str = PLAN) -> None:
         office = self.office()
-        rule, freeze, entropy = (office.store.statement(plan, ROUND, n) for n in ("rule", "freeze", "entropy"))
+        rule, freeze, entropy = (
+            office.store.statement(plan, ROUND, n) for n in ("rule", "freeze", "entropy")
+        )
         for name in names:
             commitment = office.store.statement(plan, ROUND, f"commitment-{name}")
             office.keep_reveal(plan, ROUND, self.party(name).reveal_file(rule, freeze, commitment, entropy))
 
     def files(self, plan: str = PLAN) -> dict[str, bytes]:
         directory = self.office().store.directory(plan, ROUND)
-        return {path.name: path.read_bytes() for path in sorted(directory.iterdir())} if directory.exists() else {}
+        return (
+            {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
+            if directory.exists()
+            else {}
+        )
 
     def events(self, plan: str = PLAN) -> list[str]:
         return [
-            record.event for record in self.audit.records(stage="inspection") if record.details["plan_id"] == plan
+            record.event
+            for record in self.audit.records(stage="inspection")
+            if record.details["plan_id"] == plan
         ]
-
-
-Step = Callable[[], Any]

@@ -1,269 +1,176 @@
-"""The frozen folder of a round: forward only, once only, and safe against a crash at any edge."""
+"""The rounds on file: forward only, once only, and safe against a crash at any edge."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from round_support import DAY, KL8, PLAN, ROUND, City, frame_rows, roster_rows
 
-from credit_pipeline.audit.log import AuditLog
-from credit_pipeline.errors import BadInput, IntegrityError
-from credit_pipeline.inspection import protocol, round_store
-from credit_pipeline.inspection.round_store import RoundRecord, RoundStore, State
-
-PLAN, ROUND = "2026-NY-01", 1
-KEY = bytes(range(32))
-DAY = date(2026, 3, 1)
-RULE = {"rounding": "ceil", "ratio_bp": {"A": 300, "B": 500}, "title": "双随机抽查"}
-USCCS = [f"914113000000000{number:02d}X" for number in range(12)]
-
-
-def _frame(**changes: Any) -> pa.Table:
-    columns: dict[str, Any] = {
-        "unit_id": ["B02"] * 4 + ["A01"] * 8,
-        "uscc": USCCS[::-1],
-        "platform_grade": ["B"] * 10 + ["C", "A"],
-        "is_safety_related": [False] * 12,
-        "excluded_reason": [""] * 11 + ["no_proactive_inspection"],
-    }
-    return pa.table(columns | changes)
-
-
-def _quotas(**changes: Any) -> pa.Table:
-    columns: dict[str, Any] = {
-        "unit_id": ["A01", "A01", "B02"],
-        "platform_grade": ["B", "C", "B"],
-        "stratum_size": [6, 1, 4],
-        "ratio_bp": [5_000, 10_000, 2_500],
-        "rounding": ["ceil"] * 3,
-        "quota": [3, 1, 1],
-        "basis": ["policy"] * 3,
-    }
-    return pa.table(columns | changes)
-
-
-def _reveals() -> dict[str, str]:
-    return {"credit_office": protocol.party_reveal(KEY, PLAN, ROUND)}
-
-
-def _freeze(
-    store: RoundStore, frame: pa.Table | None = None, quotas: pa.Table | None = None, **changes: Any
-) -> RoundRecord:
-    given: dict[str, Any] = {"frozen_date": DAY, "rule": RULE} | changes
-    return store.freeze(
-        PLAN,
-        ROUND,
-        _frame() if frame is None else frame,
-        _quotas() if quotas is None else quotas,
-        given["frozen_date"],
-        given["rule"],
-        frame_salt=protocol.round_salt(KEY, PLAN, ROUND),
-    )
-
-
-def _commit(store: RoundStore) -> RoundRecord:
-    return store.commit(
-        PLAN, ROUND, [(party, protocol.commitment(PLAN, ROUND, party, r)) for party, r in _reveals().items()]
-    )
-
-
-def _entropy(store: RoundStore) -> RoundRecord:
-    return store.set_entropy(PLAN, ROUND, protocol.NO_ENTROPY)
-
-
-def _draw(store: RoundStore) -> RoundRecord:
-    return store.draw(PLAN, ROUND, _reveals())
-
-
-def _assign(store: RoundStore) -> RoundRecord:
-    tickets = store.table(PLAN, ROUND, "draw")
-    drawn = [row for row in tickets.to_pylist() if row["is_drawn"] and row["unit_id"] == "A01"]
-    rows = [
-        {
-            "unit_id": row["unit_id"],
-            "uscc": row["uscc"],
-            "inspector_id": name,
-            "role": role,
-            "position": position,
-        }
-        for row in drawn
-        for position, (name, role) in enumerate((("I1", "leader"), ("I2", "member")), start=1)
-    ]
-    return store.record_assignment(PLAN, ROUND, pa.Table.from_pylist(rows), ["B02"])
-
-
-def _close(store: RoundStore) -> RoundRecord:
-    return store.close(PLAN, ROUND)
-
-
-STEPS: list[tuple[State, Callable[[RoundStore], RoundRecord]]] = [
-    (State.FRAME_FROZEN, _freeze),
-    (State.COMMITTED, _commit),
-    (State.ENTROPY, _entropy),
-    (State.DRAWN, _draw),
-    (State.ASSIGNED, _assign),
-    (State.CLOSED, _close),
-]
-
-
-def _run(store: RoundStore, until: State = State.CLOSED) -> RoundStore:
-    for state, step in STEPS:
-        assert step(store).state is state
-        if state is until:
-            break
-    return store
-
-
-def _bytes(store: RoundStore) -> dict[str, bytes]:
-    directory = store.directory(PLAN, ROUND)
-    return {path.name: path.read_bytes() for path in directory.iterdir()} if directory.exists() else {}
+from credit_pipeline.errors import BadInput, CreditPipelineError, IntegrityError
+from credit_pipeline.inspection import protocol
+from credit_pipeline.inspection.round_office import RoundOffice
+from credit_pipeline.inspection.round_record import RoundRecord, State
+from credit_pipeline.inspection.round_store import RoundStore
+from credit_pipeline.inspection.round_tables import live_tables
+from credit_pipeline.inspection.rule import read_rule
+from credit_pipeline.inspection.statements import entropy_statement
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> RoundStore:
-    return RoundStore(tmp_path / "draws")
+def town(tmp_path: Path) -> City:
+    return City(tmp_path)
 
 
-def test_a_round_from_freeze_to_close(store: RoundStore) -> None:
-    assert store.state(PLAN, ROUND) is None
-    record = _run(store).record(PLAN, ROUND)
-    assert (record.state, record.frame_size, record.eligible_count, record.drawn_count) == (
+def _given(town: City) -> tuple[dict[str, pa.Table], dict[str, Any]]:
+    """The tables and the rule as a freeze takes them."""
+    town.build()
+    with duckdb.connect(str(town.settings.warehouse_path)) as connection:
+        rule = read_rule(connection, PLAN, ROUND, DAY, town.office().party().public())
+        return live_tables(connection, PLAN, ROUND), rule
+
+
+def _freeze(store: RoundStore, city: City, given: Any, day: date = DAY) -> RoundRecord:
+    salt = city.office().frame_salt(PLAN, ROUND)
+    return store.freeze(PLAN, ROUND, given[0], day, given[1], frame_salt=salt)
+
+
+def test_a_round_from_freeze_to_close(town: City) -> None:
+    assert town.run() == ["ASSIGNED"]
+    record = town.office().close(PLAN, ROUND)
+    store = town.office().store
+    expected = sum(row["quota"] for row in store.table(PLAN, ROUND, "quotas").to_pylist())
+    assert (record.state, record.frame_size, record.drawn_count) == (
         State.CLOSED,
-        12,
-        11,
-        5,
+        len(frame_rows()),
+        expected,
     )
-    assert record.unit_sizes == {"A01": 8, "B02": 4} and record.unassigned_units == ("B02",)
-    assert set(_bytes(store)) == {
-        "frame.parquet",
-        "quotas.parquet",
-        "draw.parquet",
-        "assignments.parquet",
-        "round.json",
-    }
-    assert set(record.files) == set(_bytes(store)) - {"round.json"}
+    assert record.unit_sizes == {"A01": 16, "B02": 16} and record.step == 6
+    files = town.files()
+    assert set(record.files) == set(files) - {"round.json"}
     frame = store.table(PLAN, ROUND, "frame")
     assert frame.column_names[:3] == ["plan_id", "round", "frozen_date"]
-    assert frame.schema.field("frozen_date").type == pa.date32()
-    assert frame["uscc"].to_pylist() == sorted(USCCS[:8]) + sorted(USCCS[8:])
-    assert store.records() == [record]
+    keys = list(zip(*(frame[name].to_pylist() for name in ("unit_id", "item_code", "uscc")), strict=True))
+    assert keys == sorted(keys) and frame.schema.field("frozen_date").type == pa.date32()
     for path in store.directory(PLAN, ROUND).iterdir():
         assert path.stat().st_mode & 0o777 == 0o600
+    assert town.audit.verify().ok
 
 
-def test_the_frozen_root_is_that_of_the_protocol(store: RoundStore) -> None:
-    salt = protocol.round_salt(KEY, PLAN, ROUND)
-    record = _freeze(store)
-    names = ("unit_id", "uscc", "platform_grade", "excluded_reason")
-    rows = sorted(zip(*(_frame()[name].to_pylist() for name in names), strict=True))
-    leaves = (protocol.leaf_salt(salt, row[1]) + protocol.frame_leaf(*row) for row in rows)
-    assert record.frame_root == protocol.merkle_root(leaves)
-    changed = [
-        _frame().slice(0, 11),
-        _frame(excluded_reason=["x"] + [""] * 10 + ["no_proactive_inspection"]),
-        _frame(platform_grade=["C"] + ["B"] * 9 + ["C", "A"]),
-    ]
-    for frame in changed:
-        assert frame.schema == _frame().schema
-        with pytest.raises((BadInput, IntegrityError)):
-            _freeze(store, frame)
+def test_the_frozen_roots_are_those_of_the_protocol(town: City) -> None:
+    town.run()
+    store, salt = town.office().store, town.office().frame_salt(PLAN, ROUND)
+    freeze = store.statement(PLAN, ROUND, "freeze")
+    names = (
+        "unit_id",
+        "item_code",
+        "uscc",
+        "platform_grade",
+        "region",
+        "is_safety_related",
+        "excluded_reason",
+    )
+    rows = sorted(tuple(row[name] for name in names) for row in frame_rows())
+    leaves = [protocol.leaf_salt(salt, *row[:3]) + protocol.frame_leaf(*row) for row in rows]  # type: ignore[arg-type]
+    assert freeze["frame_root"] == protocol.merkle_root(leaves)
+    assert freeze["rule_sha256"] == protocol.rule_sha256(store.statement(PLAN, ROUND, "rule"))
+    assert store.record(PLAN, ROUND).freeze_root == protocol.freeze_root(freeze)
+    names = ("unit_id", "inspector_id", "is_leader", "region_prefix", "skills", "excluded_reason")
+    roster = [tuple(row[name] for name in names) for row in roster_rows()]
+    recusals = [tuple(row.values())[-3:] for row in store.table(PLAN, ROUND, "recusals").to_pylist()]
+    assert freeze["roster_root"] == protocol.roster_root(salt, roster, recusals)
 
 
-def test_every_step_made_again_is_a_no_op(store: RoundStore) -> None:
+def test_every_step_made_again_is_a_no_op(town: City) -> None:
     """Re-executing a run from the UI must change nothing, whatever the order of the rows it brings."""
-    _run(store)
-    before = _bytes(store)
-    for state, step in STEPS:
-        assert step(store).state is State.CLOSED, state
-    shuffled = _frame().take([5, 3, 11, 0, 1, 2, 4, 6, 7, 8, 9, 10])
-    _freeze(store, shuffled, _quotas().take([2, 0, 1]))
-    assert _bytes(store) == before
+    town.run()
+    before, log = town.files(), town.audit.head()
+    town.frame = town.frame[::-1]
+    assert town.run() == ["ASSIGNED"]
+    office = town.office()
+    reveals = office.reveals(office.existing(PLAN, ROUND))
+    assert office.draw(PLAN, ROUND).state is State.ASSIGNED
+    assert office.commit(PLAN, ROUND) is not None
+    store = office.store
+    assert (
+        store.record_draw(PLAN, ROUND, store.table(PLAN, ROUND, "draw"), reveals=reveals).state
+        is State.ASSIGNED
+    )
+    given = _given(town)
+    assert _freeze(store, town, ({**given[0], "frame": given[0]["frame"].slice(0)}, given[1])).step == 5
+    assert (town.files(), town.audit.head()) == (before, log)
 
 
-def test_no_step_can_be_made_again_with_another_content(store: RoundStore) -> None:
+def _changed(table: pa.Table, name: str, value: Any) -> pa.Table:
+    rows = table.to_pylist()
+    rows[-1][name] = value
+    return pa.Table.from_pylist(rows, schema=table.schema)
+
+
+def test_no_step_can_be_made_again_with_another_content(town: City) -> None:
     """One draw per plan and round: nothing that went into it can be replaced once it stands."""
-    _run(store)
-    before = _bytes(store)
-    reveals = {"credit_office": protocol.party_reveal(b"x" * 32, PLAN, ROUND)}
-    others: list[Callable[[], Any]] = [
-        lambda: _freeze(store, _frame(excluded_reason=[""] * 11 + ["closed"])),
-        lambda: _freeze(store, quotas=_quotas(quota=[2, 1, 1])),
-        lambda: _freeze(store, frozen_date=date(2026, 3, 2)),
-        lambda: _freeze(store, rule=RULE | {"rounding": "floor"}),
-        lambda: store.commit(PLAN, ROUND, [("credit_office", "0" * 64)]),
-        lambda: store.set_entropy(PLAN, ROUND, "KL8:2026001:01.02"),
-        lambda: store.draw(PLAN, ROUND, reveals),
-        lambda: store.record_assignment(PLAN, ROUND, _swapped(store), ["B02"]),
-    ]
-    for other in others:
-        with pytest.raises(IntegrityError):
-            other()
-    assert _bytes(store) == before
+    town.run()
+    before, office = town.files(), town.office()
+    store, (tables, rule) = office.store, _given(town)
+    waves = store.table(PLAN, ROUND, "assignments-001")
+    other = _changed(waves, "inspector_id", "someone-else")
+    others: dict[str, Callable[[], Any]] = {
+        "frame": lambda: _freeze(store, town, (tables | {"frame": tables["frame"].slice(1)}, rule)),
+        "grade": lambda: _freeze(
+            store, town, (tables | {"frame": _changed(tables["frame"], "excluded_reason", "x")}, rule)
+        ),
+        "roster": lambda: _freeze(store, town, (tables | {"roster": tables["roster"].slice(1)}, rule)),
+        "rule": lambda: _freeze(store, town, (tables, rule | {"title": "another"})),
+        "day": lambda: _freeze(store, town, (tables, rule), date(2026, 3, 3)),
+        "entropy": lambda: store.set_entropy(
+            PLAN, ROUND, entropy_statement(PLAN, ROUND, [], "KL8:2026001:01")
+        ),
+        "reveal": lambda: store.draw(PLAN, ROUND, {"credit_office": "0" * 64}),
+        "assignment": lambda: store.record_assignment(
+            PLAN, ROUND, 1, other, frame_salt=office.frame_salt(PLAN, ROUND)
+        ),
+    }
+    for name, step in others.items():
+        with pytest.raises(CreditPipelineError):
+            step()
+        assert town.files() == before, name
 
 
-def _swapped(store: RoundStore) -> pa.Table:
-    table = store.table(PLAN, ROUND, "assignments")
-    names = [{"I1": "I3"}.get(name, name) for name in table["inspector_id"].to_pylist()]
-    return table.set_column(table.column_names.index("inspector_id"), "inspector_id", pa.array(names))
-
-
-def test_steps_cannot_be_skipped(store: RoundStore) -> None:
+def test_steps_cannot_be_skipped(tmp_path: Path) -> None:
     """Above all: no draw before the commitments and the entropy are on record."""
+    city = City(tmp_path, parties=("credit_office", "audit_office"), source="KL8")
+    office, store = city.office(), city.office().store
     with pytest.raises(BadInput, match="not begun"):
-        _commit(store)
-    _freeze(store)
-    with pytest.raises(BadInput, match="entropy is not set"):
-        _draw(store)
+        office.existing(PLAN, ROUND)
+    city.run()
+    with pytest.raises(BadInput, match="no commitment yet of audit_office"):
+        store.commit(PLAN, ROUND)
     with pytest.raises(BadInput, match="cannot become ENTROPY"):
-        _entropy(store)
-    _commit(store)
+        store.set_entropy(PLAN, ROUND, entropy_statement(PLAN, ROUND, [], "NONE"))
+    with pytest.raises(BadInput, match="entropy is not set"):
+        store.draw(PLAN, ROUND, {})
     with pytest.raises(BadInput, match="cannot become CLOSED"):
-        _close(store)
-    with pytest.raises(BadInput, match="no draw yet"):
+        store.close(PLAN, ROUND)
+    with pytest.raises(BadInput, match="there is no draw"):
         store.table(PLAN, ROUND, "draw")
+    with pytest.raises(BadInput, match="once it is drawn"):
+        office.assign(PLAN, ROUND, None)
 
 
 class _PowerCut(BaseException):
     """Not an Exception, so that no handler can make the crash look tidy."""
 
 
-@pytest.mark.parametrize(("state", "step"), STEPS, ids=[state.value for state, _ in STEPS])
-def test_a_crash_at_any_edge_leaves_the_earlier_state_and_the_same_bytes_after(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: State, step: Callable[[RoundStore], RoundRecord]
-) -> None:
-    """Cut before each fsync and each rename of the step: the round must never look further than it is."""
-    earlier = None if state is State.FRAME_FROZEN else STEPS[[one for one, _ in STEPS].index(state) - 1][0]
-    clean = RoundStore(tmp_path / "clean")
-    _run(clean, state)
-    edges = 0
-    for edge in range(1, 40):
-        store = RoundStore(tmp_path / f"edge{edge}")
-        if earlier is not None:
-            _run(store, earlier)
-        edges = _cut_at(monkeypatch, edge, partial(step, store))
-        if edges < edge:
-            break
-        assert store.state(PLAN, ROUND) in (earlier, state)
-        if store.state(PLAN, ROUND) is not state:
-            left = {name: content for name, content in _bytes(store).items() if name == "round.json"}
-            assert left == ({} if earlier is None else {"round.json": left["round.json"]})
-        assert step(store).state is state
-        assert _bytes(store) == _bytes(clean)
-    assert edges >= 3, "at least: fsync, rename and fsync of the folder for round.json"
-
-
 def _cut_at(monkeypatch: pytest.MonkeyPatch, edge: int, call: Callable[[], Any]) -> int:
-    """Runs `call` with the power cut before the `edge`-th fsync or rename; the number of edges passed or
-    cut.
-    """
+    """Runs `call` with the power cut before the `edge`-th fsync or rename; the edges passed or cut."""
     seen = 0
     real_fsync, real_replace = os.fsync, Path.replace
 
@@ -277,13 +184,13 @@ def _cut_at(monkeypatch: pytest.MonkeyPatch, edge: int, call: Callable[[], Any])
         count()
         real_fsync(descriptor)
 
-    def replace(path: Path, target: Path) -> Path:
+    def rename(path: Path, target: Path) -> Path:
         count()
         return real_replace(path, target)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fsync)
-        patch.setattr(Path, "replace", replace)
+        patch.setattr(Path, "replace", rename)
         try:
             call()
         except _PowerCut:
@@ -291,211 +198,165 @@ def _cut_at(monkeypatch: pytest.MonkeyPatch, edge: int, call: Callable[[], Any])
     return seen
 
 
-def test_a_draw_from_altered_files_is_refused(store: RoundStore) -> None:
+def test_a_crash_at_any_edge_of_a_round_leaves_the_same_bytes_after_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut before each fsync and each rename between freeze and assignment, log entries included: the next run ends
+    with the very files and the very steps in the log that an undisturbed run gives. Every fifth edge; a file has three.
+    """
+    small = frame_rows(6)
+    clean = City(tmp_path / "clean", frame=small)
+    clean.build()
+    template = City(tmp_path / "template", frame=small)
+    template.build()
+    total = _cut_at(monkeypatch, 10**6, lambda: clean.run(build=False))
+    assert total > 40
+    for edge in range(1, total + 1, 5):
+        root = tmp_path / f"edge{edge}"
+        shutil.copytree(tmp_path / "template", root)
+        city = City(root, frame=small)
+        assert _cut_at(monkeypatch, edge, lambda city=city: city.run(build=False)) == edge
+        assert city.run(build=False) == ["ASSIGNED"]
+        assert city.files() == clean.files(), edge
+        assert city.events() == clean.events(), edge
+        assert city.office().record(PLAN, ROUND) == clean.office().record(PLAN, ROUND)
+        shutil.rmtree(root)
+
+
+def test_a_crash_between_freeze_and_rename_freezes_nothing(
+    town: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The models take draws/*/*/frame.parquet for frozen: a half-made folder must not match."""
+    town.build()
+    edge = 0
+    while not town.office().store.exists(PLAN, ROUND):
+        assert not list(town.settings.draws_dir.glob("*/*/frame.parquet")), edge
+        edge += 1
+        _cut_at(monkeypatch, edge, lambda: town.run(build=False))
+    assert edge > 10
+
+
+def test_a_draw_from_altered_files_is_refused(tmp_path: Path) -> None:
     """The files, not the tables in memory, are what was committed to."""
-    _run(store, State.ENTROPY)
-    path = store.directory(PLAN, ROUND) / "frame.parquet"
+    city = City(tmp_path, source="KL8")
+    city.run()
+    path = city.office().store.directory(PLAN, ROUND) / "frame.parquet"
     kept = path.read_bytes()
-    pq.write_table(pq.read_table(path).slice(0, 11), path)
-    with pytest.raises(IntegrityError, match="not the file that was frozen"):
-        _draw(store)
-    path.unlink()
-    with pytest.raises(IntegrityError, match="not the file that was frozen"):
-        _draw(store)
+    city.announced = [("KL8", "2026063", date(2026, 3, 3), KL8)]
+    for content in (kept[:-1] + b"x", None):
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(IntegrityError, match=r"frame.parquet: not the file that was recorded"):
+            city.run(date(2026, 3, 3))
     path.write_bytes(kept)
-    assert _draw(store).state is State.DRAWN
+    assert city.run(date(2026, 3, 3)) == ["ASSIGNED"]
 
 
-def test_a_callers_connection_draws_the_same_and_keeps_nothing(store: RoundStore, tmp_path: Path) -> None:
-    """Large frames are drawn on the warehouse's connection, which may spill encrypted; no table may be
-    left in it.
-    """
-    _run(store, State.ENTROPY)
-    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
-        connection.execute("create table frozen_frame as select 1 as of_someone_else")
-        store.draw(PLAN, ROUND, _reveals(), connection)
-        assert connection.execute("select * from frozen_frame").fetchall() == [(1,)]
-        names = connection.execute("select view_name from duckdb_views() where not internal").fetchall()
-        assert names == []
-    other = _run(RoundStore(tmp_path / "other"), State.DRAWN)
-    assert _bytes(other) == _bytes(store)
-
-
-def test_a_wrong_reveal_draws_nothing(store: RoundStore) -> None:
-    _run(store, State.ENTROPY)
-    with pytest.raises(IntegrityError, match="does not open"):
-        store.draw(PLAN, ROUND, {"credit_office": "0" * 64})
-    assert store.state(PLAN, ROUND) is State.ENTROPY
-
-
-def test_tickets_drawn_elsewhere_must_be_the_same(store: RoundStore, tmp_path: Path) -> None:
-    """Whoever hands in a draw cannot hand in a better one."""
-    tickets = _run(RoundStore(tmp_path / "other"), State.DRAWN).table(PLAN, ROUND, "draw")
-    _run(store, State.ENTROPY)
-    flipped = pa.array([not one for one in tickets["is_drawn"].to_pylist()])
-    for wrong in (
-        tickets.slice(1),
-        tickets.set_column(tickets.column_names.index("is_drawn"), "is_drawn", flipped),
-    ):
-        with pytest.raises(IntegrityError, match="not those of the frozen frame"):
-            store.record_draw(PLAN, ROUND, wrong, reveals=_reveals())
-    assert store.record_draw(PLAN, ROUND, tickets, reveals=_reveals()).state is State.DRAWN
-
-
-def test_neither_seed_nor_reveal_is_stored(store: RoundStore) -> None:
+def test_neither_seed_nor_reveal_is_in_the_lake(tmp_path: Path) -> None:
     """Public lists and the seed together bound every enterprise's grade."""
-    _run(store)
-    for secret in (store.seed(PLAN, ROUND, _reveals()), *_reveals().values(), KEY.hex()):
-        assert all(secret.encode() not in content for content in _bytes(store).values())
+    city = City(tmp_path, parties=("credit_office", "audit_office"), source="KL8")
+    city.run()
+    city.commit_others()
+    city.announced = [("KL8", "2026063", date(2026, 3, 3), KL8)]
+    city.run(date(2026, 3, 3))
+    city.reveal_others(["audit_office"])
+    assert city.run(date(2026, 3, 3)) == ["ASSIGNED"]
+    office = city.office()
+    record = office.existing(PLAN, ROUND)
+    secrets = [office.seed(record), *office.reveals(record).values()]
+    kept = [path for path in city.settings.lake_dir.rglob("*") if path.is_file()]
+    assert len(kept) > 10
+    for path in kept:
+        content = path.read_bytes()
+        assert not any(secret.encode() in content for secret in secrets), path
 
 
-def test_the_audit_log_takes_the_public_facts(store: RoundStore, tmp_path: Path) -> None:
-    """They hold no key the log refuses, so no stage needs its own list."""
-    log = AuditLog(tmp_path / "log.jsonl")
-    for state, step in STEPS:
-        assert log.append(state.value, "inspection", None, **step(store).public_facts()).event == state
-    assert log.verify().ok
+def test_the_log_names_no_enterprise(town: City) -> None:
+    """The log travels in every extract."""
+    town.run()
+    office = town.office()
+    row = office.store.drawn(PLAN, ROUND).table.to_pylist()[0]
+    office.top_up(
+        PLAN, ROUND, unit_id=row["unit_id"], uscc=row["uscc"], reason="revoked", event_id="E1",
+        event_date="2026-03-05", approvers=["a", "b"],
+    )  # fmt: skip
+    text = town.settings.audit_log_path.read_text("utf-8")
+    assert not [one["uscc"] for one in frame_rows() if one["uscc"] in text]
+    assert town.events()[-1] == "round_topped_up"
 
 
-@pytest.mark.parametrize(
-    ("frame", "quotas", "message"),
-    [
-        (_frame().drop_columns(["is_safety_related"]), None, "is_safety_related"),
-        (_frame(uscc=[None, *USCCS[1:]]), None, "empty value"),
-        (_frame(uscc=[USCCS[0]] * 12), None, "more than once"),
-        (_frame(plan_id=["other"] * 12), None, "plan_id"),
-        (_frame(frozen_date=["2026-03-02"] * 12), None, "frozen_date"),
-        (None, _quotas(stratum_size=[6, 1, 5]), "stratum_size"),
-        (None, _quotas(quota=[7, 1, 1]), "greater"),
-        (None, _quotas(quota=["x", "1", "1"]), "cannot be read as int64"),
-        (None, _quotas().slice(1), "has no quota"),
-        (None, _quotas().drop_columns(["basis"]), "basis"),
-    ],
-)
-def test_malformed_tables_are_not_frozen(
-    store: RoundStore, frame: pa.Table | None, quotas: pa.Table | None, message: str
-) -> None:
-    with pytest.raises(BadInput, match=message):
-        _freeze(store, frame, quotas)
-    assert store.state(PLAN, ROUND) is None
+def test_abort_needs_reason_and_approvers_and_ends_the_round(tmp_path: Path) -> None:
+    """After the entropy the result could be known: one person alone must not be able to throw it away."""
+    city = City(tmp_path, source="KL8")
+    city.run()
+    office = city.office()
+    with pytest.raises(BadInput, match="1 different approver"):
+        office.abort(PLAN, ROUND, "wrong frame", [" "])
+    other = City(tmp_path / "other")
+    other.run()
+    for approvers in (["a"], ["a", "A ", "b"]):
+        with pytest.raises(BadInput, match="3 different approver"):
+            other.office().abort(PLAN, ROUND, "wrong frame", approvers)
+    assert other.office().abort(PLAN, ROUND, "wrong frame", ["a", "b", "c"]).aborted_from is State.ASSIGNED
+    assert office.abort(PLAN, ROUND, "wrong frame", ["a"]).state is State.ABORTED
+    before = city.files()
+    assert office.abort(PLAN, ROUND, "wrong frame", ["a"]).state is State.ABORTED
+    with pytest.raises(IntegrityError, match="for another reason"):
+        office.abort(PLAN, ROUND, "another", ["a"])
+    city.announced = [("KL8", "2026063", date(2026, 3, 3), KL8)]
+    assert city.run(date(2026, 3, 3)) == ["ABORTED"] and city.files() == before
+    assert other.run() == ["ABORTED"]
+    with duckdb.connect(str(other.settings.warehouse_path)) as connection:
+        counts = connection.execute("select count(*) from inspection.inspection_draws").fetchall()
+    assert counts == [(0,)], "an aborted round sends nobody anywhere"
 
 
-def test_floats_in_the_rule_are_refused(store: RoundStore) -> None:
+def test_malformed_tables_are_not_frozen(town: City) -> None:
+    tables, rule = _given(town)
+    frame, quotas, store = tables["frame"], tables["quotas"], town.office().store
+    wrong: list[tuple[str, pa.Table, str]] = [
+        ("frame", frame.drop_columns(["region"]), "region"),
+        ("frame", _changed(frame, "uscc", None), "empty value"),
+        ("frame", pa.concat_tables([frame, frame.slice(0, 1)]), "more than once"),
+        ("frame", _changed(frame, "item_code", "lower"), "item_code is malformed"),
+        ("frame", frame.append_column("plan_id", pa.array(["other"] * frame.num_rows)), "plan_id"),
+        ("quotas", _changed(quotas, "stratum_size", 99), "stratum_size"),
+        ("quotas", _changed(quotas, "quota", 99), "greater"),
+        ("quotas", _changed(quotas, "target", 99), "arithmetic"),
+        ("quotas", _changed(quotas, "rounds_due", 2), "out of its range"),
+        ("quotas", _changed(quotas, "rounding", "up"), "rounding"),
+        ("quotas", quotas.slice(2), "has no quota"),
+        ("quotas", pa.concat_tables([quotas, quotas.slice(0, 1)]), "more than one quota"),
+        ("roster", _changed(tables["roster"], "inspector_id", "a b"), "inspector_id"),
+    ]
+    for name, table, message in wrong:
+        with pytest.raises(BadInput, match=message):
+            _freeze(store, town, (tables | {name: table}, rule))
+        assert not store.exists(PLAN, ROUND)
     with pytest.raises(BadInput, match="floats"):
-        _freeze(store, rule={"ratio": 0.05})
+        _freeze(store, town, (tables, rule | {"ratio": 0.05}))
 
 
-def test_other_columns_are_kept(store: RoundStore) -> None:
-    _freeze(store, _frame(industry_code=["I65"] * 12))
-    assert store.table(PLAN, ROUND, "frame")["industry_code"].to_pylist() == ["I65"] * 12
-
-
-def test_nobody_is_left_without_two_inspectors_in_silence(store: RoundStore) -> None:
-    """A unit is either wholly assigned, two and different, or named as unassigned."""
-    _run(store, State.DRAWN)
-    full = _assigned_rows(store)
-    first = full[0]
-    wrongs = [
-        (full, []),
-        (full[1:], ["B02"]),
-        ([first | {"position": 2}, *full[:1], *full[2:]], ["B02"]),
-        (full, ["A01", "B02"]),
-        ([*full, first | {"uscc": "91411300ZZZZZZZZZ0".replace("Z", "Y")}], ["B02"]),
-        (full, ["B02", "C03"][1:]),
-    ]
-    for rows, units in wrongs:
-        with pytest.raises(BadInput, match="fewer than two"):
-            store.record_assignment(PLAN, ROUND, pa.Table.from_pylist(rows), units)
-    assert store.record_assignment(PLAN, ROUND, pa.Table.from_pylist(full), ["B02"]).state is State.ASSIGNED
-
-
-def _assigned_rows(store: RoundStore) -> list[dict[str, Any]]:
-    drawn = [
-        row
-        for row in store.table(PLAN, ROUND, "draw").to_pylist()
-        if row["is_drawn"] and row["unit_id"] == "A01"
-    ]
-    return [
-        {
-            "unit_id": "A01",
-            "uscc": row["uscc"],
-            "inspector_id": f"I{position}",
-            "role": "member",
-            "position": position,
-        }
-        for row in drawn
-        for position in (1, 2)
-    ]
-
-
-def test_an_aborted_round_stays_aborted(store: RoundStore) -> None:
-    """Its number is not used again, and after the entropy three people must sign: the result could be
-    known.
-    """
-    _run(store, State.COMMITTED)
-    with pytest.raises(BadInput, match="needs a reason"):
-        store.abort(PLAN, ROUND, " ", ["u1"])
-    _entropy(store)
-    with pytest.raises(BadInput, match="3 different approvers"):
-        store.abort(PLAN, ROUND, "wrong frame", ["u1", "u2", "u2"])
-    record = store.abort(PLAN, ROUND, "wrong frame", ["u3", "u1", "u2"])
-    assert (record.state, record.aborted_from) == (State.ABORTED, State.ENTROPY)
-    assert store.abort(PLAN, ROUND, "wrong frame", ["u1", "u2", "u3"]) == record
-    for again in (_freeze, _draw, _close):
-        with pytest.raises(IntegrityError, match="aborted"):
-            again(store)
-
-
-def test_a_closed_round_cannot_be_aborted(store: RoundStore) -> None:
-    _run(store)
-    with pytest.raises(BadInput, match="closed"):
-        store.abort(PLAN, ROUND, "late", ["u1", "u2", "u3"])
-
-
-def test_a_moved_or_damaged_record_is_refused(store: RoundStore) -> None:
-    """A folder copied to another round's place would be a second draw."""
-    _run(store, State.DRAWN)
-    directory = store.directory(PLAN, ROUND)
-    directory.rename(store.directory(PLAN, 2))
-    with pytest.raises(IntegrityError, match="moved"):
-        store.state(PLAN, 2)
-    (store.directory(PLAN, 2) / "round.json").write_text("{}")
-    with pytest.raises(IntegrityError, match="not the record of a round"):
+def test_a_moved_record_is_refused(town: City) -> None:
+    town.run()
+    store = town.office().store
+    shutil.copytree(store.directory(PLAN, 1), store.directory(PLAN, 2))
+    with pytest.raises(IntegrityError, match="it was moved"):
         store.record(PLAN, 2)
+    (store.directory(PLAN, 1) / "round.json").write_text("{}")
+    with pytest.raises(IntegrityError, match="not the record of a round"):
+        store.record(PLAN, 1)
 
 
-def test_text_rounds_work_like_numbers(store: RoundStore) -> None:
-    record = store.freeze(PLAN, "2026Q1", _frame(), _quotas(), DAY, RULE, frame_salt=b"s" * 32)
-    assert store.record(PLAN, "2026Q1") == record
-    assert set(store.table(PLAN, "2026Q1", "frame")["round"].to_pylist()) == {"2026Q1"}
+def test_a_record_survives_its_json(town: City) -> None:
+    town.run()
+    record = town.office().existing(PLAN, ROUND)
+    aborted = replace(record, state=State.ABORTED, aborted_from=State.DRAWN, unassigned_units=("A01",))
+    for one in (record, aborted):
+        assert RoundRecord.from_json(one.to_json(), Path("x")) == one
 
 
-def test_empty_rounds_are_possible(store: RoundStore) -> None:
-    """A unit without eligible enterprises must not stop the day."""
-    empty_frame, empty_quotas = _frame().slice(0, 0), _quotas().slice(0, 0)
-    _freeze(store, empty_frame, empty_quotas)
-    _commit(store)
-    _entropy(store)
-    assert _draw(store).drawn_count == 0
-    schema = pa.schema(
-        {
-            "unit_id": pa.string(),
-            "uscc": pa.string(),
-            "inspector_id": pa.string(),
-            "role": pa.string(),
-            "position": pa.int8(),
-        }
-    )
-    assert store.record_assignment(PLAN, ROUND, schema.empty_table()).state is State.ASSIGNED
-
-
-def test_the_draw_leaves_no_temporary_files_and_no_working_folder(
-    store: RoundStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """DuckDB's default would be a plain `.tmp` folder beside the process."""
-    monkeypatch.chdir(tmp_path)
-    _run(store)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["draws"]
-    assert round_store._private_connection().execute(
-        "select current_setting('temp_directory')"
-    ).fetchone() == ("",)
+def test_the_office_shows_no_key(town: City) -> None:
+    office = RoundOffice(town.settings)
+    assert office.party().reveal(PLAN, ROUND, "0" * 64) not in repr(office.party())
