@@ -56,7 +56,7 @@ def test_a_draw_killed_at_any_moment_ends_the_same(tmp_path: Path) -> None:
         # A crash may have torn the last line of the log, which the next event cuts off and records.
         assert town.run(build=False) == ["ASSIGNED"], number
         assert town.files() == clean.files(), number
-        assert [event for event in town.events()] == clean.events(), number
+        assert town.events() == clean.events(), number
         assert town.audit.verify().ok
         shutil.rmtree(root)
     assert len(states) > 1, "the kills hit different steps"

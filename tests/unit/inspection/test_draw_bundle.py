@@ -1,0 +1,297 @@
+"""The bundle and its verifier: fixed bytes, every Python, damaged folders, and the verifier's own primitives."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from golden_round import FROZEN, GOLDEN_DIR, PLAN, ROUND, GoldenRound, make_bundles
+
+from credit_pipeline.errors import BadInput
+from credit_pipeline.inspection import protocol
+from credit_pipeline.inspection import verify_draw as v
+from credit_pipeline.inspection.assignment import assign
+from credit_pipeline.inspection.bundle import write_bundle
+from credit_pipeline.inspection.rule import VERIFIER_PATH
+
+VECTORS = json.loads((Path(__file__).parent / "vectors" / "sampling_vectors.json").read_text("utf-8"))
+VERSIONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
+
+
+def _interpreters() -> list[str]:
+    """Every Python of 3.8 to 3.13 on this machine, and the one that runs the tests."""
+    found = {sys.executable}
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for version in VERSIONS:
+        found |= {str(path) for path in pyenv.glob(f"{version}.*/bin/python")}
+        for folder in ("/usr/bin", "/usr/local/bin"):
+            if (path := Path(folder) / f"python{version}").exists():
+                found.add(str(path))
+    return sorted(found)
+
+
+def verify(folder: Path, *options: str, python: str = sys.executable) -> tuple[int, str]:
+    done = subprocess.run(
+        [python, "-I", "-S", str(VERIFIER_PATH), str(folder), *options], capture_output=True, check=False, timeout=120
+    )
+    text = (done.stdout + done.stderr).decode()
+    assert "Traceback" not in text, text
+    return done.returncode, text
+
+
+# --- bytes ------------------------------------------------------------------------------------------------
+
+
+def test_golden_bundles_still_come_out(tmp_path: Path) -> None:
+    """A changed byte would make past proofs unreadable. If only digests of Parquet files differ (a new pyarrow), or
+    the format changed on purpose, write them anew with golden_round.py.
+    """
+    for form, directory in make_bundles(tmp_path).items():
+        companions = {"verify_draw.py", "README.md"}
+        names = {path.name for path in directory.iterdir()}
+        assert names - companions == {path.name for path in (GOLDEN_DIR / form).iterdir()}
+        for name in sorted(names - companions):
+            assert (directory / name).read_bytes() == (GOLDEN_DIR / form / name).read_bytes(), name
+        assert companions <= names
+
+
+@pytest.mark.parametrize("python", _interpreters())
+@pytest.mark.parametrize("form", ["authorised", "public"])
+def test_the_verifier_runs_alone_under_every_python(python: str, form: str) -> None:
+    """An auditor has the Python he has, and nothing installed."""
+    code, text = verify(GOLDEN_DIR / form, python=python)
+    assert code == 0, text
+    assert "HONEST as far as was checked" in text and "NOT CHECKED" in text
+
+
+def test_every_step_of_a_round_gives_an_honest_bundle_with_the_same_bytes_again(tmp_path: Path) -> None:
+    """A round may be audited before it is finished; a second bundle of one state must be the same."""
+    golden = GoldenRound(tmp_path)
+    for step in golden.steps():
+        for public in (False, True):
+            folders = [tmp_path / f"{step}-{public}-{number}" for number in (1, 2)]
+            for folder in folders:
+                write_bundle(golden.settings, PLAN, ROUND, folder, public)
+            assert verify(folders[0])[0] == 0, verify(folders[0])[1]
+            for path in folders[0].iterdir():
+                assert path.read_bytes() == (folders[1] / path.name).read_bytes(), path.name
+
+
+@pytest.mark.parametrize("before", ["freeze", "draw"])
+def test_an_aborted_round_has_an_honest_bundle(tmp_path: Path, before: str) -> None:
+    """Aborting is a way to re-roll, so it must be provable too."""
+    golden = GoldenRound(tmp_path)
+    for step in golden.steps():
+        if step == before:
+            break
+    golden.office.abort(PLAN, ROUND, "the directory was wrong", ["zhang-wei", "li-na", "wang-fang"])
+    assert verify(write_bundle(golden.settings, PLAN, ROUND, tmp_path / "out").directory)[0] == 0
+
+
+def test_a_round_of_one_party_says_what_it_lacks(tmp_path: Path) -> None:
+    """It works, but must not look safer than it is."""
+    golden = GoldenRound(tmp_path, ("credit_office",), "NONE")
+    for _ in golden.steps():
+        pass
+    code, text = verify(write_bundle(golden.settings, PLAN, ROUND, tmp_path / "out").directory)
+    assert code == 0, text
+    assert "ONE PARTY ONLY" in text and "NO PUBLIC ENTROPY" in text
+
+
+def test_the_public_form_tells_no_enterprise_and_no_grade() -> None:
+    """Whoever reads it may be anybody."""
+    with (GOLDEN_DIR / "authorised" / "frame.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    seed = json.loads((GOLDEN_DIR / "authorised" / "seed.json").read_text("utf-8"))["seed"]
+    secrets = {row["uscc"] for row in rows} | {row["salt"] for row in rows} | {seed}
+    secrets |= set(json.loads((GOLDEN_DIR / "authorised" / "reveals.json").read_text("utf-8")).values())
+    for path in (GOLDEN_DIR / "public").iterdir():
+        text = path.read_text("utf-8")
+        assert not [one for one in secrets if one in text], path.name
+        assert "platform_grade" not in text and "ratio_bp" not in text and '"quota"' not in text
+
+
+# --- where it may be written --------------------------------------------------------------------------------
+
+
+def test_only_an_earlier_bundle_of_the_round_is_replaced(tmp_path: Path) -> None:
+    """The command must never delete somebody's files."""
+    golden = GoldenRound(tmp_path)
+    golden.freeze()
+    full, filled = tmp_path / "bundle", tmp_path / "filled"
+    first = write_bundle(golden.settings, PLAN, ROUND, full)
+    assert first.is_new and not write_bundle(golden.settings, PLAN, ROUND, full).is_new
+    golden.commit()
+    assert write_bundle(golden.settings, PLAN, ROUND, full).state == "COMMITTED"
+    filled.mkdir()
+    (filled / "thesis.txt").write_text("x")
+    with pytest.raises(BadInput, match="holds no bundle"):
+        write_bundle(golden.settings, PLAN, ROUND, filled)
+    with pytest.raises(BadInput, match="authorised bundle"):
+        write_bundle(golden.settings, PLAN, ROUND, full, public=True)
+    (full / "thesis.txt").write_text("x")
+    with pytest.raises(BadInput, match=r"thesis\.txt"):
+        write_bundle(golden.settings, PLAN, ROUND, full)
+    with pytest.raises(BadInput, match="not begun"):
+        write_bundle(golden.settings, "P2099NONE", 1, tmp_path / "none")
+    assert sum(record.event == "draw_bundle_written" for record in golden.audit.records()) == 2
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".bundle")]
+
+
+# --- damaged folders ------------------------------------------------------------------------------------------
+
+DAMAGE = {
+    "no manifest": lambda folder: (folder / "bundle.json").unlink(),
+    "manifest of junk": lambda folder: (folder / "bundle.json").write_bytes(bytes(range(256)) * 40),
+    "manifest not JSON": lambda folder: (folder / "bundle.json").write_text("{"),
+    "manifest a list": lambda folder: (folder / "bundle.json").write_text("[]\n"),
+    "manifest empty": lambda folder: (folder / "bundle.json").write_text(""),
+    "manifest of null": lambda folder: (folder / "bundle.json").write_text("null\n"),
+    "deep JSON": lambda folder: (folder / "bundle.json").write_text("[" * 200_000),
+    "deep objects": lambda folder: (folder / "bundle.json").write_text('{"a":' * 100_000 + "1" + "}" * 100_000),
+    "huge number": lambda folder: (folder / "bundle.json").write_text("9" * 100_000),
+    "float": lambda folder: (folder / "bundle.json").write_text('{"round":1.0}\n'),
+    "NaN": lambda folder: (folder / "bundle.json").write_text('{"round":NaN}\n'),
+    "doubled key": lambda folder: (folder / "bundle.json").write_text('{"round":1,"round":2}\n'),
+    "half a character": lambda folder: (folder / "bundle.json").write_text('{"form":"\\ud800"}\n'),
+    "spaces": lambda folder: (folder / "bundle.json").write_text('{"form": "public"}\n'),
+    "a file missing": lambda folder: (folder / "draw.csv").unlink(),
+    "a folder for a file": lambda folder: ((folder / "draw.csv").unlink(), (folder / "draw.csv").mkdir()),
+    "a link for a file": lambda folder: (
+        (folder / "draw.csv").rename(folder.parent / "elsewhere"),
+        (folder / "draw.csv").symlink_to(folder.parent / "elsewhere"),
+    ),
+    "a pipe for a file": lambda folder: ((folder / "draw.csv").unlink(), os.mkfifo(folder / "draw.csv")),
+    "junk in a table": lambda folder: (folder / "frame.csv").write_bytes(bytes(range(256)) * 40),
+    "a table cut": lambda folder: (folder / "frame.csv").write_bytes((folder / "frame.csv").read_bytes()[:-31]),
+    "a log cut": lambda folder: (folder / "log.jsonl").write_bytes((folder / "log.jsonl").read_bytes()[:-31]),
+    "an open quote": lambda folder: (folder / "roster.csv").write_text('wave,unit_id\n"'),
+    "a folder gone": shutil.rmtree,
+}
+
+
+@pytest.mark.parametrize("resealed", [False, True])
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_folder_gives_a_sentence(name: str, resealed: bool, tmp_path: Path) -> None:
+    """An auditor must never see a traceback, nor exit code 0, whatever the folder holds; also behind a good signature."""
+    from tampering import seal
+
+    folder = tmp_path / "bundle"
+    shutil.copytree(GOLDEN_DIR / "authorised", folder)
+    manifest = json.loads((folder / "bundle.json").read_text("utf-8"))
+    DAMAGE[name](folder)
+    if resealed and folder.exists() and (folder / "bundle.json").exists():
+        data = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and not path.is_symlink()}
+        if data["bundle.json"] == (GOLDEN_DIR / "authorised" / "bundle.json").read_bytes():
+            (folder / "bundle.json").write_bytes(seal(manifest, data))
+    code, text = verify(folder)
+    assert code in (1, 2) and len(text.strip()) > 20, text
+
+
+# --- the verifier's own primitives ----------------------------------------------------------------------------
+
+
+def test_ed25519_of_the_verifier_is_that_of_rfc_8032() -> None:
+    """It is written by hand: against the RFC's vector and against the library, forgeries included."""
+    vector = VECTORS["ed25519_rfc8032_test1"]
+    message = bytes.fromhex(vector["message"])
+    assert v.signature_is_good(vector["public"], message, vector["signature"])
+    assert not v.signature_is_good(vector["public"], message + b"x", vector["signature"])
+    for number in range(8):
+        key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(bytes([number])).digest())
+        public, text = key.public_key().public_bytes_raw().hex(), os.fsencode(f"message {number}")
+        signature = key.sign(text).hex()
+        assert v.signature_is_good(public, text, signature)
+        for place in (0, 63, 64, 127):
+            forged = signature[:place] + ("0" if signature[place] != "0" else "1") + signature[place + 1 :]
+            assert not v.signature_is_good(public, text, forged)
+        s = int.from_bytes(bytes.fromhex(signature[64:]), "little") + v.L
+        assert not v.signature_is_good(public, text, signature[:64] + s.to_bytes(32, "little").hex())
+    identity = "01" + "00" * 31
+    assert not v.signature_is_good(identity, b"any", identity + "00" * 32), "a key that signs everything"
+
+
+def test_merkle_tree_of_the_verifier_is_that_of_rfc_6962() -> None:
+    """Against the published heads, and against ours for many sizes."""
+    tree = v.MerkleTree()
+    for leaf, root in zip(*(VECTORS["rfc6962_roots"][name] for name in ("leaves", "roots")), strict=True):
+        tree.add(leaf, "")
+        assert tree.root() == root
+    for size in (*range(9), 100, 1023):
+        lines = [str(number) for number in range(size)]
+        tree = v.MerkleTree()
+        for line in lines:
+            tree.add("ab" * 16, line)
+        assert tree.root() == protocol.merkle_root(bytes.fromhex("ab" * 16) + line.encode() for line in lines)
+
+
+@pytest.mark.parametrize("case", range(60))
+def test_the_verifier_assigns_as_the_pipeline_does(case: int) -> None:
+    """Two programs by two ways of searching: the verifier must not refuse an honest assignment, nor accept another."""
+    rng = random.Random(case)
+    seed = hashlib.sha256(str(case).encode()).hexdigest()
+    k, count, staff = rng.choice((2, 2, 3)), rng.randint(1, 40), rng.randint(2, 14)
+    usccs = [f"9141130{n % 10}MA4X{n:04}XXX"[:18].ljust(18, "X") for n in range(count)]
+    skills = ("", "fire", "fire+food")
+    visits = [
+        {"unit_id": "A01", "draw_unit_id": "A01", "uscc": uscc, "region": rng.choice(("", "411302", "411330")),
+         "required_skills": rng.choice(("", "", "", "fire"))}
+        for uscc in usccs
+    ]  # fmt: skip
+    roster = [
+        {"unit_id": "A01", "inspector_id": f"I{n:02}", "is_leader": rng.random() < 0.4,
+         "region_prefix": rng.choice(("", "", "", "411302")), "skills": rng.choice(skills[1:]), "excluded_reason": ""}
+        for n in range(staff)
+    ]  # fmt: skip
+    recusals = sorted({(f"I{rng.randrange(staff):02}", rng.choice(usccs)) for _ in range(count // 2)})
+    recusal_table = pa.table({"inspector_id": [r[0] for r in recusals], "uscc": [r[1] for r in recusals],
+                              "reason": ["x"] * len(recusals)})  # fmt: skip
+    if not recusals:
+        recusal_table = pa.schema([("inspector_id", pa.string()), ("uscc", pa.string()), ("reason", pa.string())]).empty_table()
+    roster_table, half = pa.Table.from_pylist(roster), max(1, count // 2)
+    people = {
+        row["inspector_id"]: (row["is_leader"], row["region_prefix"], frozenset(row["skills"].split("+"))) for row in roster
+    }
+    earlier: list[list[str]] = []
+    already = None
+    for wave, part in enumerate((visits[:half], visits[half:]), 1):
+        if not part:
+            continue
+        given = assign(pa.Table.from_pylist(part), roster_table, recusal_table, seed, inspectors_per_visit=k, wave=wave, already=already)
+        wanted = {row["uscc"]: (row["region"], frozenset(filter(None, row["required_skills"].split("+")))) for row in part}
+        found = v.choose_teams(seed, "A01", wanted, people, set(recusals), k, earlier)
+        if given.infeasible:
+            assert found is None
+            return
+        assert found is not None
+        theirs = [
+            (row["uscc"], row["inspector_id"], row["role"] == "leader", row["eligible_count"], row["rank_taken"], row["skipped"])
+            for row in given.assignments.to_pylist()
+        ]
+        assert sorted(theirs) == sorted(map(tuple, found))
+        already = given.assignments
+        teams: dict[str, list[str]] = {}
+        for uscc, one, *_ in found:
+            teams.setdefault(uscc, []).append(one)
+        earlier += teams.values()
+
+
+def test_the_golden_round_has_what_it_is_for() -> None:
+    """A golden file without a top-up would not notice when top-ups change."""
+    folder = GOLDEN_DIR / "authorised"
+    assert FROZEN.isoformat() in (folder / "freeze.json").read_text("utf-8")
+    assert len(json.loads((folder / "topups.json").read_text("utf-8"))) == 1
+    assert len(json.loads((folder / "replacements.json").read_text("utf-8"))) == 1
+    assert len(json.loads((folder / "commitments.json").read_text("utf-8"))) == 3
+    with (folder / "assignments.csv").open(encoding="utf-8") as file:
+        assert any(row["skipped"] for row in csv.DictReader(file))
