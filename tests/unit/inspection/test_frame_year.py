@@ -143,7 +143,7 @@ def _in_scope(plan: dict[str, Any], item: str, one: dict[str, Any]) -> bool:
     prefixes = (plan.get("industry_prefixes") or "").split("|")
     tags = set(one["safety_tags"].split("|")) - {""}
     wanted = [plan.get("safety_tag"), ITEMS[item].get("safety_tag")]
-    sections = ITEMS[item].get("industry_sections")
+    sections = str(ITEMS[item].get("industry_sections") or "")
     return (
         one["region"].startswith(plan.get("region_prefix") or "")
         and (prefixes == [""] or any(industry.startswith(prefix) for prefix in prefixes))
