@@ -13,6 +13,7 @@
                 "industry_ratings": {"name": "enterprise_name"},
                 "inspection_results": {"hint": "substr(unit_id, 1, 6)"},
                 "judgment_defaulters": {"name": "enterprise_name"},
+                "leads": {},
                 "licences": {
                     "name": "party_name",
                     "reg_no": "reg_no",

@@ -56,9 +56,15 @@ def cities(draw: Any) -> dict[str, Any]:
     ratios.append({"grade": "A", "is_safety_related": True} | a_safe)
     for place, grade in enumerate("BCDE"):
         least = rising[1][place]
-        row = {"ratio_bp": rising[0][place], "min_visits": least, "max_visits": max(least, 1) + rising[2][place]}
+        row = {
+            "ratio_bp": rising[0][place],
+            "min_visits": least,
+            "max_visits": max(least, 1) + rising[2][place],
+        }
         ratios += [{"grade": grade, "is_safety_related": safe} | row for safe in (False, True)]
-    templates = draw(st.lists(st.sampled_from(["general", "joint", "directed"]), min_size=1, max_size=3, unique=True))
+    templates = draw(
+        st.lists(st.sampled_from(["general", "joint", "directed"]), min_size=1, max_size=3, unique=True)
+    )
     shapes = {
         "general": {"initiator": "*", "item_codes": "GENERAL|SAFETY"},
         "joint": {"initiator": "U1", "cooperating_units": "U2|U3", "item_codes": draw(st.sampled_from(["FIRE|TRADE", "GENERAL|FIRE"]))},
@@ -93,17 +99,28 @@ def _office(models: dict[str, str], city: dict[str, Any]) -> Office:
     office = Office(models)
     office.add("policy.units", [{"unit_id": unit} for unit in UNITS])
     parameters = {"exploration_floor_bp": city["floor"], "enterprise_visits_per_year": city["city_cap"]}
-    office.add("policy.inspection_policy", [{"parameter": name, "value": value} for name, value in parameters.items()])
-    office.add("policy.inspection_item_groups", [{"item_code": code, "item_name": code} | item for code, item in ITEMS.items()])
+    office.add(
+        "policy.inspection_policy",
+        [{"parameter": name, "value": value} for name, value in parameters.items()],
+    )
+    office.add(
+        "policy.inspection_item_groups",
+        [{"item_code": code, "item_name": code} | item for code, item in ITEMS.items()],
+    )
     everywhere = {"unit_id": "*", "item_code": "*", "rounding": city["rounding"], "basis": "test"}
     office.add("policy.inspection_ratios", [everywhere | row for row in city["ratios"]])
     office.add("policy.inspection_plans", city["plans"])
     office.add("enterprises.enterprises", city["enterprises"])
     for one, units in zip(city["enterprises"], city["units"], strict=True):
-        office.add("enterprises.enterprise_units", [{"unit_id": unit, "uscc": one["uscc"]} for unit in sorted(units)])
+        office.add(
+            "enterprises.enterprise_units", [{"unit_id": unit, "uscc": one["uscc"]} for unit in sorted(units)]
+        )
     if city["campaign"]:
         span = {"starts_on": date(2026, 4, 1), "ends_on": date(2026, 8, 31)}
-        office.add("policy.campaigns", [{"campaign_id": "Z1", "title": "Z1", "unit_id": "U1"} | span | city["campaign"]])
+        office.add(
+            "policy.campaigns",
+            [{"campaign_id": "Z1", "title": "Z1", "unit_id": "U1"} | span | city["campaign"]],
+        )
     return office
 
 
@@ -126,7 +143,7 @@ def _in_scope(plan: dict[str, Any], item: str, one: dict[str, Any]) -> bool:
     prefixes = (plan.get("industry_prefixes") or "").split("|")
     tags = set(one["safety_tags"].split("|")) - {""}
     wanted = [plan.get("safety_tag"), ITEMS[item].get("safety_tag")]
-    sections = ITEMS[item].get("industry_sections")
+    sections = str(ITEMS[item].get("industry_sections") or "")
     return (
         one["region"].startswith(plan.get("region_prefix") or "")
         and (prefixes == [""] or any(industry.startswith(prefix) for prefix in prefixes))
@@ -136,11 +153,21 @@ def _in_scope(plan: dict[str, Any], item: str, one: dict[str, Any]) -> bool:
 
 
 def _rounded(value: Fraction, rounding: str) -> int:
-    shift = {"ceil": Fraction(value.denominator - 1, value.denominator), "half_up": Fraction(1, 2), "floor": Fraction(0)}
+    shift = {
+        "ceil": Fraction(value.denominator - 1, value.denominator),
+        "half_up": Fraction(1, 2),
+        "floor": Fraction(0),
+    }
     return (value + shift[rounding]).__floor__()
 
 
-@settings(max_examples=16, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate], suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(city=cities())
 def test_a_year_of_rounds_keeps_every_promise(models: dict[str, str], city: dict[str, Any]) -> None:
     """Prevents quotas below the ratio or above the stratum, a broken cap, an A without safety drawn, B in a campaign, a lost enterprise."""
@@ -154,15 +181,20 @@ def test_a_year_of_rounds_keeps_every_promise(models: dict[str, str], city: dict
         live = office.live_rounds()
         _check_frame(office, city, plans, live)
         _check_quotas(office, city, live)
-        assert office.rows(
-            """select * from inspection.campaign_targets where excluded_reason = ''
+        assert (
+            office.rows(
+                """select * from inspection.campaign_targets where excluded_reason = ''
             and (platform_grade = 'B' or (platform_grade = 'A' and not is_safety_related))"""
-        ) == []
+            )
+            == []
+        )
         before = office.rows("select * from inspection.inspection_frame order by all")
         for plan_id, round_ in live:
             office.freeze(plan_id, round_)
         office.build(day)
-        assert office.rows("select * from inspection.inspection_frame order by all") == before, "freezing changes no row"
+        assert office.rows("select * from inspection.inspection_frame order by all") == before, (
+            "freezing changes no row"
+        )
         # Every third round waits for its entropy until the next step.
         late = {one for number, one in enumerate(live) if (number + step + city["luck"]) % 3 == 0}
         for plan_id, round_ in sorted(set(waiting) | (set(live) - late)):
@@ -171,14 +203,24 @@ def test_a_year_of_rounds_keeps_every_promise(models: dict[str, str], city: dict
             visits += [row | {"plan_id": plan_id, "round": round_} for row in drawn]
             for number, row in enumerate(drawn):
                 if number % 2 == 0:
-                    found = {"unit_id": row["unit_id"], "uscc": row["uscc"], "task_no": f"{plan_id}-{round_}-{number}", "plan_no": plan_id}
+                    found = {
+                        "unit_id": row["unit_id"],
+                        "uscc": row["uscc"],
+                        "task_no": f"{plan_id}-{round_}-{number}",
+                        "plan_no": plan_id,
+                    }
                     done = day + timedelta(days=20)
-                    office.add("staging.stg_inspection_results", [found | {"origin": "random", "check_date": done, "known_from": done}])
+                    office.add(
+                        "staging.stg_inspection_results",
+                        [found | {"origin": "random", "check_date": done, "known_from": done}],
+                    )
         waiting = sorted(late)
     _check_caps(city, visits)
 
 
-def _check_frame(office: Office, city: dict[str, Any], plans: dict[str, Any], live: list[tuple[str, int]]) -> None:
+def _check_frame(
+    office: Office, city: dict[str, Any], plans: dict[str, Any], live: list[tuple[str, int]]
+) -> None:
     """Every object of every unit in scope stands in the frame once, whatever became of it; the rest is counted."""
     for plan_id, round_ in live:
         plan = plans[plan_id]
@@ -189,19 +231,28 @@ def _check_frame(office: Office, city: dict[str, Any], plans: dict[str, Any], li
             for item in plan["item_codes"].split("|")
             if plan["initiator"] in ("*", unit) and _in_scope(plan, item, one)
         }
-        rows = office.rows("select * from inspection.inspection_frame where plan_id = ? and round = ?", plan_id, round_)
+        rows = office.rows(
+            "select * from inspection.inspection_frame where plan_id = ? and round = ?", plan_id, round_
+        )
         assert sorted((row["unit_id"], row["item_code"], row["uscc"]) for row in rows) == sorted(wanted)
         for row in rows:
-            if row["platform_grade"] == "A" and not (row["is_safety_related"] and ITEMS[row["item_code"]]["is_safety_related"]):
+            if row["platform_grade"] == "A" and not (
+                row["is_safety_related"] and ITEMS[row["item_code"]]["is_safety_related"]
+            ):
                 assert row["excluded_reason"] != ""
-    assert office.rows(
-        "select * from inspection.frame_reconciliation where unaccounted <> 0 or lost_objects > 0 or previous_objects + new_objects - moved_objects <> objects"
-    ) == []
+    assert (
+        office.rows(
+            "select * from inspection.frame_reconciliation where unaccounted <> 0 or lost_objects > 0 or previous_objects + new_objects - moved_objects <> objects"
+        )
+        == []
+    )
 
 
 def _check_quotas(office: Office, city: dict[str, Any], live: list[tuple[str, int]]) -> None:
     ratios: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-    for row in office.rows("select * from inspection.inspection_quotas order by plan_id, round, unit_id, item_code, platform_grade"):
+    for row in office.rows(
+        "select * from inspection.inspection_quotas order by plan_id, round, unit_id, item_code, platform_grade"
+    ):
         if (row["plan_id"], row["round"]) not in live:
             continue
         objects = row["stratum_size"] + row["drawn_before"]
@@ -212,7 +263,7 @@ def _check_quotas(office: Office, city: dict[str, Any], live: list[tuple[str, in
         assert after >= row["target"] or row["quota"] == row["stratum_size"]
         assert row["quota"] == 0 or after == row["target"] or row["quota"] == row["stratum_size"]
         if city["rounding"] == "ceil" and row["ratio_bp"] and row["stratum_size"]:
-            assert after >= 1 and after >= due or row["quota"] == row["stratum_size"]
+            assert (after >= 1 and after >= due) or row["quota"] == row["stratum_size"]
         law = ITEMS[row["item_code"]]["is_safety_related"] or row["platform_grade"] != "A"
         given_bp = next(
             one["ratio_bp"] for one in city["ratios"]
@@ -220,7 +271,9 @@ def _check_quotas(office: Office, city: dict[str, Any], live: list[tuple[str, in
         )  # fmt: skip
         assert row["ratio_bp"] == (max(given_bp, city["floor"]) if law else 0)
         ratios[row["plan_id"], row["unit_id"], row["item_code"]].append(row["ratio_bp"])
-    assert all(len(cell) == 5 and cell == sorted(cell) for cell in ratios.values()), "strictness rises with the grade"
+    assert all(len(cell) == 5 and cell == sorted(cell) for cell in ratios.values()), (
+        "strictness rises with the grade"
+    )
 
 
 def _check_caps(city: dict[str, Any], visits: list[dict[str, Any]]) -> None:
@@ -232,14 +285,19 @@ def _check_caps(city: dict[str, Any], visits: list[dict[str, Any]]) -> None:
     for row in visits:
         pair, opened = (row["unit_id"], row["uscc"]), (row["plan_id"], row["round"])
         assert 1 <= row["visits_planned"] <= row["max_visits"]
-        assert row["platform_grade"] != "A" or (row["is_safety_related"] and ITEMS[row["item_code"]]["is_safety_related"])
+        assert row["platform_grade"] != "A" or (
+            row["is_safety_related"] and ITEMS[row["item_code"]]["is_safety_related"]
+        )
         key = (*pair, row["item_code"], row["plan_id"])
         assert key not in drawn_items, "nobody is drawn twice in a year for an item of a plan"
         drawn_items.add(key)
         of_unit[pair][opened] = max(of_unit[pair].get(opened, 0), row["visits_planned"])
         allowed[pair] = max(allowed[pair], row["max_visits"])
         if ITEMS[row["item_code"]]["item_kind"] == "general" or row["min_visits"] == 0:
-            of_city[row["uscc"]][opened] = max(of_city[row["uscc"]].get(opened, 0), row["visits_planned"] if ITEMS[row["item_code"]]["item_kind"] == "general" else 1)
+            of_city[row["uscc"]][opened] = max(
+                of_city[row["uscc"]].get(opened, 0),
+                row["visits_planned"] if ITEMS[row["item_code"]]["item_kind"] == "general" else 1,
+            )
     for pair, rounds in of_unit.items():
         assert sum(rounds.values()) <= allowed[pair], pair
     if city["city_cap"]:
