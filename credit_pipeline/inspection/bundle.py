@@ -221,7 +221,9 @@ def _log_extract(settings: Settings, record: RoundRecord, public: bool) -> tuple
 
     last = max((one.seq for one in records if is_own(one)), default=0)
     if last == 0:
-        raise IntegrityError(f"{record.named()}: the audit log holds nothing of it; restore the log from a copy")
+        raise IntegrityError(
+            f"{record.named()}: the audit log holds nothing of it; restore the log from a copy"
+        )
     checkpoints = CheckpointStore(settings.audit_dir / "checkpoints").all()
     cut = min((one["size"] for one in checkpoints if one["size"] >= last), default=last)
     lines = [
@@ -245,7 +247,9 @@ def _refuse_foreign_folder(directory: Path, record: RoundRecord, form: str) -> N
     except (OSError, ValueError, KeyError, TypeError):
         raise BadInput(f"{directory} is not empty and holds no bundle; {remedy}") from None
     if found != (FORMAT, record.plan_id, record.round, form):
-        raise BadInput(f"{directory} holds the {found[3]} bundle of plan {found[1]}, round {found[2]}; {remedy}")
+        raise BadInput(
+            f"{directory} holds the {found[3]} bundle of plan {found[1]}, round {found[2]}; {remedy}"
+        )
     known = {*earlier.get("files", ()), "bundle.json", "verify_draw.py", "README.md"}
     foreign = sorted(path.name for path in directory.iterdir() if path.name not in known)
     if foreign:

@@ -792,15 +792,16 @@ def check_top_ups(bundle, known):
 
 
 class Flow:
-    """A network of whole numbers: `left[a][b]` is how much more can go from a to b."""
+    """A network of whole numbers: `left[a][b]` is how much more can go from a to b; what is 0 is not there."""
 
     def __init__(self):
         self.left = {}
 
     def join(self, a, b, room):
         self.left.setdefault(a, {})
-        self.left[a][b] = self.left[a].get(b, 0) + room
-        self.left.setdefault(b, {}).setdefault(a, 0)
+        self.left.setdefault(b, {})
+        if room:
+            self.left[a][b] = self.left[a].get(b, 0) + room
 
     def path(self, starts, goal):
         """A shortest way from one of `starts` to `goal` as its nodes, or the set of all that can be reached."""
@@ -808,8 +809,8 @@ class Flow:
         queue = deque(starts)
         while queue:
             node = queue.popleft()
-            for after, room in self.left[node].items():
-                if room > 0 and after not in came_from:
+            for after in self.left[node]:
+                if after not in came_from:
                     came_from[after] = node
                     if after == goal:
                         way = [after]
@@ -822,18 +823,21 @@ class Flow:
     def send(self, way):
         for a, b in zip(way, way[1:]):
             self.left[a][b] -= 1
-            self.left[b][a] += 1
+            if self.left[a][b] == 0:
+                del self.left[a][b]
+            self.join(b, a, 1)
 
     def fix(self, a, b):
         """Sends one from a to b for good. False, and nothing changes, when the rest could not all be sent then."""
-        if self.left[b][a] == 0:  # nothing goes this way yet: lead something else back around
-            self.left[a][b] = 0
-            way, _ = self.path([b], a)
-            if way is None:
-                self.left[a][b] = 1
-                return False
-            self.send(way)
-        self.left[a][b] = self.left[b][a] = 0
+        if a in self.left[b]:  # one goes this way already
+            del self.left[b][a]
+            return True
+        del self.left[a][b]
+        way, _ = self.path([b], a)  # what else left a is led around another way
+        if way is None:
+            self.left[a][b] = 1
+            return False
+        self.send(way)
         return True
 
 
@@ -872,19 +876,23 @@ def choose_teams(seed, unit, visits, people, barred, k, earlier):
 
     # Level up the capacities until everybody can be served.
     missing = {("visit", uscc): k for uscc in order}
-    while missing:
-        way, reached = flow.path(sorted(missing), "end")
-        if way is None:
-            raised = [node[1] for node in reached if node[0] == "person"]
-            if not raised:
-                return None
-            for one in raised:
-                raise_room(flow, room, level, loads, one)
-        else:
-            flow.send(way)
-            missing[way[0]] -= 1
-            if missing[way[0]] == 0:
-                del missing[way[0]]
+    while True:
+        for visit in sorted(missing):
+            while missing[visit]:
+                way, _ = flow.path([visit], "end")
+                if way is None:
+                    break
+                flow.send(way)
+                missing[visit] -= 1
+        starved = sorted(visit for visit in missing if missing[visit])
+        if not starved:
+            break
+        _, reached = flow.path(starved, "end")
+        raised = [node[1] for node in reached if node[0] == "person"]
+        if not raised:
+            return None
+        for one in raised:
+            raise_room(flow, room, level, loads, one)
     for one in people:
         raise_room(flow, room, level, loads, one)
 
@@ -935,7 +943,7 @@ def raise_room(flow, room, level, loads, one):
     level[one] += 1
     more = max(0, level[one] - loads[one]) - room[one]
     room[one] += more
-    flow.left["person", one]["end"] += more
+    flow.join(("person", one), "end", more)
 
 
 def visits_of(known, pairs_and_cells, closed):
@@ -1079,7 +1087,7 @@ def check_log(bundle, known):
                 need(record["hash"] == right, "%s: its content does not match its hash: it was changed" % where)
                 shanghai_day(field(record, "time", TIME, where), where)
                 details = field(record, "details", dict, where)
-                mine = (details.get("plan_id"), details.get("round")) == (known["plan_id"], known["round"])
+                mine = (details.get("plan_id"), str(details.get("round"))) == (known["plan_id"], str(known["round"]))
                 if str(record["event"]).startswith("round_") and mine:
                     events.append((record["event"], record["time"], details))
             head, size = record["hash"], number

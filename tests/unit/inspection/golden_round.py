@@ -171,8 +171,9 @@ class GoldenRound:
             key_file.write_text(secret(name).hex() + "\n", encoding="ascii")
         lake_id(self.settings)
         self.names, self.source, self.clock = names, source, Clock()
+        self.rule_changes: dict[str, Any] = {}
         self.audit = AuditLog(self.settings.audit_log_path, self.clock)
-        self.office = RoundOffice(self.settings, self.audit, None, self.clock)
+        self.office = RoundOffice(self.settings, self.audit)
         self.checkpoints = CheckpointStore(self.settings.audit_dir / "checkpoints")
         self.others = [Party(name, secret(name)) for name in names if name != "credit_office"]
         self.audit.append("files_ingested", "feeds", None, files=12)
@@ -190,7 +191,7 @@ class GoldenRound:
             "recusals": pa.Table.from_pylist(recusal_rows(frame)),
         }
         salt = self.office.frame_salt(PLAN, ROUND)
-        rule_ = rule(self.names, self.source)
+        rule_ = rule(self.names, self.source) | self.rule_changes
         record = self.office.store.freeze(PLAN, ROUND, tables, FROZEN, rule_, frame_salt=salt)
         self.office._log(record)
 

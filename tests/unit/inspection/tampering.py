@@ -89,7 +89,10 @@ class Tampered:
         return hashlib.sha256(b"FREEZE1|" + v.canonical(self.json["freeze.json"])).hexdigest()
 
     def sign_commitment(
-        self, statement: dict[str, Any], signer: Ed25519PrivateKey = PARTY_SIGNER, label: bytes = b"COMMITMENT1|"
+        self,
+        statement: dict[str, Any],
+        signer: Ed25519PrivateKey = PARTY_SIGNER,
+        label: bytes = b"COMMITMENT1|",
     ) -> None:
         content = {name: value for name, value in statement.items() if name != "signature"}
         statement["signature"] = signer.sign(label + v.canonical(content)).hex()
@@ -108,7 +111,9 @@ class Tampered:
         cells: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
         for unit, item, uscc, grade, _, _, reason, _ in self.csv["frame.csv"][1:]:
             if reason == "":
-                cells.setdefault((unit, item, grade), []).append((v.sha256(f"DRAW1|{seed}|{unit}|{uscc}"), uscc))
+                cells.setdefault((unit, item, grade), []).append(
+                    (v.sha256(f"DRAW1|{seed}|{unit}|{uscc}"), uscc)
+                )
         quotas = {(row[0], row[1], row[2]): int(row[10]) for row in self.csv["quotas.csv"][1:]}
         rows = []
         for (unit, item, grade), cell in sorted(cells.items()):
@@ -121,15 +126,23 @@ class Tampered:
     def relog(self) -> None:
         """The events of the round say what the files say."""
         freeze = self.json["freeze.json"]
-        statements = {"rule.json": self.json["plan.json"], "freeze.json": freeze, "entropy.json": self.json["entropy.json"]}
+        statements = {
+            "rule.json": self.json["plan.json"],
+            "freeze.json": freeze,
+            "entropy.json": self.json["entropy.json"],
+        }
         statements |= {f"commitment-{one['party']}.json": one for one in self.json["commitments.json"]}
         statements |= {f"topup-{n:03}.json": one for n, one in enumerate(self.json.get("topups.json", []), 1)}
-        statements |= {f"replaced-{n:03}.json": one for n, one in enumerate(self.json.get("replacements.json", []), 1)}
+        statements |= {
+            f"replaced-{n:03}.json": one for n, one in enumerate(self.json.get("replacements.json", []), 1)
+        }
         facts = {name: freeze[name] for name in
                  ("frozen_date", "frame_root", "frame_size", "eligible_count", "unit_sizes")}  # fmt: skip
         facts["freeze_root"] = self.freeze_root()
         if self.json["commitments.json"]:
-            facts["commitments"] = [[one["party"], one["commitment"]] for one in self.json["commitments.json"]]
+            facts["commitments"] = [
+                [one["party"], one["commitment"]] for one in self.json["commitments.json"]
+            ]
         facts["entropy"] = self.json["entropy.json"].get("entropy")
         facts["seed_commitment"] = self.json["seed.json"].get("seed_commitment")
         if "draw.csv" in self.csv:
@@ -141,7 +154,9 @@ class Tampered:
                 if details.get("wave_roots"):
                     details["wave_roots"][0] = freeze["roster_root"]
                 details["files"] |= {
-                    name: v.stored_sha256(content) for name, content in statements.items() if name in details["files"]
+                    name: v.stored_sha256(content)
+                    for name, content in statements.items()
+                    if name in details["files"]
                 }
 
     def rechain(self) -> None:

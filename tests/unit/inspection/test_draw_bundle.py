@@ -15,7 +15,17 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from golden_round import FROZEN, GOLDEN_DIR, PLAN, ROUND, GoldenRound, make_bundles
+from golden_round import (
+    FROZEN,
+    GOLDEN_DIR,
+    PLAN,
+    ROUND,
+    GoldenRound,
+    frame_rows,
+    make_bundles,
+    recusal_rows,
+    roster_rows,
+)
 
 from credit_pipeline.errors import BadInput
 from credit_pipeline.inspection import protocol
@@ -42,7 +52,10 @@ def _interpreters() -> list[str]:
 
 def verify(folder: Path, *options: str, python: str = sys.executable) -> tuple[int, str]:
     done = subprocess.run(
-        [python, "-I", "-S", str(VERIFIER_PATH), str(folder), *options], capture_output=True, check=False, timeout=120
+        [python, "-I", "-S", str(VERIFIER_PATH), str(folder), *options],
+        capture_output=True,
+        check=False,
+        timeout=120,
     )
     text = (done.stdout + done.stderr).decode()
     assert "Traceback" not in text, text
@@ -158,7 +171,9 @@ DAMAGE = {
     "manifest empty": lambda folder: (folder / "bundle.json").write_text(""),
     "manifest of null": lambda folder: (folder / "bundle.json").write_text("null\n"),
     "deep JSON": lambda folder: (folder / "bundle.json").write_text("[" * 200_000),
-    "deep objects": lambda folder: (folder / "bundle.json").write_text('{"a":' * 100_000 + "1" + "}" * 100_000),
+    "deep objects": lambda folder: (folder / "bundle.json").write_text(
+        '{"a":' * 100_000 + "1" + "}" * 100_000
+    ),
     "huge number": lambda folder: (folder / "bundle.json").write_text("9" * 100_000),
     "float": lambda folder: (folder / "bundle.json").write_text('{"round":1.0}\n'),
     "NaN": lambda folder: (folder / "bundle.json").write_text('{"round":NaN}\n'),
@@ -173,7 +188,9 @@ DAMAGE = {
     ),
     "a pipe for a file": lambda folder: ((folder / "draw.csv").unlink(), os.mkfifo(folder / "draw.csv")),
     "junk in a table": lambda folder: (folder / "frame.csv").write_bytes(bytes(range(256)) * 40),
-    "a table cut": lambda folder: (folder / "frame.csv").write_bytes((folder / "frame.csv").read_bytes()[:-31]),
+    "a table cut": lambda folder: (folder / "frame.csv").write_bytes(
+        (folder / "frame.csv").read_bytes()[:-31]
+    ),
     "a log cut": lambda folder: (folder / "log.jsonl").write_bytes((folder / "log.jsonl").read_bytes()[:-31]),
     "an open quote": lambda folder: (folder / "roster.csv").write_text('wave,unit_id\n"'),
     "a folder gone": shutil.rmtree,
@@ -191,7 +208,11 @@ def test_a_damaged_folder_gives_a_sentence(name: str, resealed: bool, tmp_path: 
     manifest = json.loads((folder / "bundle.json").read_text("utf-8"))
     DAMAGE[name](folder)
     if resealed and folder.exists() and (folder / "bundle.json").exists():
-        data = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and not path.is_symlink()}
+        data = {
+            path.name: path.read_bytes()
+            for path in folder.iterdir()
+            if path.is_file() and not path.is_symlink()
+        }
         if data["bundle.json"] == (GOLDEN_DIR / "authorised" / "bundle.json").read_bytes():
             (folder / "bundle.json").write_bytes(seal(manifest, data))
     code, text = verify(folder)
@@ -257,25 +278,46 @@ def test_the_verifier_assigns_as_the_pipeline_does(case: int) -> None:
     recusal_table = pa.table({"inspector_id": [r[0] for r in recusals], "uscc": [r[1] for r in recusals],
                               "reason": ["x"] * len(recusals)})  # fmt: skip
     if not recusals:
-        recusal_table = pa.schema([("inspector_id", pa.string()), ("uscc", pa.string()), ("reason", pa.string())]).empty_table()
+        recusal_table = pa.schema(
+            [("inspector_id", pa.string()), ("uscc", pa.string()), ("reason", pa.string())]
+        ).empty_table()
     roster_table, half = pa.Table.from_pylist(roster), max(1, count // 2)
     people = {
-        row["inspector_id"]: (row["is_leader"], row["region_prefix"], frozenset(row["skills"].split("+"))) for row in roster
+        row["inspector_id"]: (row["is_leader"], row["region_prefix"], frozenset(row["skills"].split("+")))
+        for row in roster
     }
     earlier: list[list[str]] = []
     already = None
     for wave, part in enumerate((visits[:half], visits[half:]), 1):
         if not part:
             continue
-        given = assign(pa.Table.from_pylist(part), roster_table, recusal_table, seed, inspectors_per_visit=k, wave=wave, already=already)
-        wanted = {row["uscc"]: (row["region"], frozenset(filter(None, row["required_skills"].split("+")))) for row in part}
+        given = assign(
+            pa.Table.from_pylist(part),
+            roster_table,
+            recusal_table,
+            seed,
+            inspectors_per_visit=k,
+            wave=wave,
+            already=already,
+        )
+        wanted = {
+            row["uscc"]: (row["region"], frozenset(filter(None, row["required_skills"].split("+"))))
+            for row in part
+        }
         found = v.choose_teams(seed, "A01", wanted, people, set(recusals), k, earlier)
         if given.infeasible:
             assert found is None
             return
         assert found is not None
         theirs = [
-            (row["uscc"], row["inspector_id"], row["role"] == "leader", row["eligible_count"], row["rank_taken"], row["skipped"])
+            (
+                row["uscc"],
+                row["inspector_id"],
+                row["role"] == "leader",
+                row["eligible_count"],
+                row["rank_taken"],
+                row["skipped"],
+            )
             for row in given.assignments.to_pylist()
         ]
         assert sorted(theirs) == sorted(map(tuple, found))
@@ -295,3 +337,50 @@ def test_the_golden_round_has_what_it_is_for() -> None:
     assert len(json.loads((folder / "commitments.json").read_text("utf-8"))) == 3
     with (folder / "assignments.csv").open(encoding="utf-8") as file:
         assert any(row["skipped"] for row in csv.DictReader(file))
+
+
+def test_later_waves_and_top_ups_are_replayed_and_named(tmp_path: Path) -> None:
+    """An enterprise topped up after the assignment gets a team of a later roster: honest, but less protected."""
+    golden = GoldenRound(tmp_path)
+    for _ in golden.steps():
+        pass
+    visits = golden.office.store.drawn(PLAN, ROUND).visits()
+    unit, uscc = visits[-1]
+    golden.office.top_up(
+        PLAN, ROUND, unit_id=unit, uscc=uscc, reason="merged", event_id="registry-2026-9001", event_date="2026-11-05",
+        approvers=["zhang-wei", "li-na"],
+    )  # fmt: skip
+    roster = roster_rows()[:-1]
+    recusals = recusal_rows(frame_rows())
+    golden.office.assign(PLAN, ROUND, (pa.Table.from_pylist(roster), pa.Table.from_pylist(recusals)))
+    code, text = verify(write_bundle(golden.settings, PLAN, ROUND, tmp_path / "out").directory)
+    assert code == 0, text
+    added = set(golden.office.store.drawn(PLAN, ROUND).visits()) - set(visits)
+    assert ("Wave 2 was made from a roster of a later day" in text) == bool(added)
+    assert "2 top-up(s)" in text
+
+
+def test_a_joint_plan_sends_a_team_of_each_unit(tmp_path: Path) -> None:
+    """One draw, several units: each brings its own team, and the verifier replays every one."""
+    golden = GoldenRound(tmp_path)
+    golden.rule_changes = {"initiator": "A01", "cooperating_units": ["B02"]}
+    for _ in golden.steps():
+        pass
+    folder = write_bundle(golden.settings, PLAN, ROUND, tmp_path / "out").directory
+    code, text = verify(folder)
+    assert code == 0, text
+    with (folder / "assignments.csv").open(encoding="utf-8") as file:
+        assert {(row["unit_id"], row["draw_unit_id"]) for row in csv.DictReader(file)} >= {
+            ("A01", "A01"),
+            ("B02", "A01"),
+        }
+
+
+def test_two_thousand_visits_are_replayed(tmp_path: Path) -> None:
+    """The network is plain, not fast; it must still do for the largest unit."""
+    people = {f"I{n:02}": (n % 3 == 0, "", frozenset[str]()) for n in range(60)}
+    visits = {f"91411300MA{n:08}": ("411302", frozenset[str]()) for n in range(2000)}
+    barred = {(f"I{n % 60:02}", f"91411300MA{n * 7 % 2000:08}") for n in range(900)}
+    found = v.choose_teams("ab" * 32, "A01", visits, people, barred, 2, [])
+    assert found is not None and len(found) == 4000
+    assert max(sum(row[1] == one for row in found) for one in people) <= 2000 // 20 + 2

@@ -305,6 +305,7 @@ OUTPUT |= {
     "replacement: no approver": (_json("replacements.json", lambda r: r[0].update(approvers=[])), "a reason or an approver is missing"),
     "replacement: left out": (lambda b: b.json["replacements.json"].clear(), "replacements.json lacks number 1"),
     "log: a second draw": (lambda b: _log_event(b, "round_drawn"), "round_drawn stands there 2 times"),
+    "log: a second draw of round '1' as text": (lambda b: _log_event(b, "round_drawn", round="1"), "round_drawn stands there 2 times"),
     "log: a second freeze": (lambda b: _log_event(b, "round_frame_frozen"), "round_frame_frozen stands there 2 times"),
     "log: its end cut": (lambda b: b.log.__delitem__(slice(7, None)), "lines are missing or the state is false"),
     "log: the draw removed": (_remove_event("round_drawn"), "the steps of the round are"),
@@ -347,7 +348,9 @@ def run(folder: Path, *options: str, capsys: pytest.CaptureFixture[str]) -> tupl
 
 
 @pytest.mark.parametrize("name", [*INPUT, *OUTPUT])
-def test_a_changed_file_is_found_by_its_digest(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_changed_file_is_found_by_its_digest(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A clumsy hand edits files and leaves the rest: the manifest names the first changed file."""
     tampered = Tampered(GOLDEN_DIR / "authorised")
     before = tampered.contents()
@@ -420,7 +423,9 @@ def test_a_rewritten_log_is_found_by_a_witness(tmp_path: Path, capsys: pytest.Ca
     assert code == 1 and "the log was rewritten" in says
 
 
-def test_parties_made_up_by_the_office_are_found_by_their_own_keys(capsys: pytest.CaptureFixture[str]) -> None:
+def test_parties_made_up_by_the_office_are_found_by_their_own_keys(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """A whole forged draw with invented parties is consistent; the real party's key is what tells."""
     rule = json.loads((GOLDEN_DIR / "authorised" / "plan.json").read_text("utf-8"))
     right = rule["parties"][1]["signing_key"]
@@ -459,7 +464,9 @@ PUBLIC: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_tampering_with_the_public_form(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tampering_with_the_public_form(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What the public form holds is checked as strictly."""
     change, expected = PUBLIC[name]
     tampered = Tampered(GOLDEN_DIR / "public")
