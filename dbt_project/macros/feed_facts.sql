@@ -224,7 +224,7 @@
                     "event": "declared_date",
                     "cadence_days": 92,
                     "pattern": "increment",
-                    "kind": "directory",
+                    "kind": "decision",
                     "has_uscc": True,
                 },
                 "registration_changes": {
