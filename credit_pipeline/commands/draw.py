@@ -58,19 +58,21 @@ def list_rounds(lake: Lake = None, as_json: Json = False) -> None:
     found: list[dict[str, Any]] = []
     with _office(lake, writes=False) as office:
         for record in office.store.records():
-            line = {
+            line: dict[str, Any] = {
                 "plan": record.plan_id,
                 "plan_id": record.plan_id,
                 "round": record.round,
                 "state": str(record.state),
-            }
-            line |= {"frozen_date": record.frozen_date.isoformat(), "frame": record.frame_size}
-            line |= {
+                "frozen_date": record.frozen_date.isoformat(),
+                "frame": record.frame_size,
                 "eligible": record.eligible_count,
                 "drawn": record.drawn_count or 0,
+                "top_ups": record.top_ups,
                 "waves": record.waves,
+                "waiting_for": "",
+                "missing_assurances": [],
+                "problem": "",
             }
-            line |= {"top_ups": record.top_ups, "waiting_for": "", "missing_assurances": [], "problem": ""}
             try:
                 outcome = office.outcome(office.inspect(record.plan_id, record.round))
                 line["waiting_for"] = outcome.waiting_for

@@ -210,9 +210,12 @@ def constants(plan_id: str, round_: Round) -> dict[str, pa.Scalar]:
     }
 
 
-def normal(table: pa.Table, name: str, fixed: Mapping[str, pa.Scalar]) -> pa.Table:
+def normal(
+    table: pa.Table, name: str, fixed: Mapping[str, pa.Scalar], *, is_sorted: bool = False
+) -> pa.Table:
     """`table` as it is stored: the fixed columns, then the needed ones in their types, then the others; sorted
-    by its key. Raises `BadInput` for a missing, empty or unreadable column.
+    by its key (`is_sorted`: it is already, as the draw's SQL gives it). Raises `BadInput` for a missing, empty or
+    unreadable column.
     """
     kind = kind_of(name)
     missing = [column for column in COLUMNS[kind] if column not in table.column_names]
@@ -230,7 +233,9 @@ def normal(table: pa.Table, name: str, fixed: Mapping[str, pa.Scalar]) -> pa.Tab
         if columns[column].null_count:
             raise BadInput(f"{name}: column {column} has {columns[column].null_count} empty value(s)")
     columns |= {column: table[column] for column in table.column_names if column not in columns}
-    result = pa.table(columns).sort_by([(column, "ascending") for column in _SORT_KEYS[kind]])
+    result = pa.table(columns)
+    if not is_sorted:
+        result = result.sort_by([(column, "ascending") for column in _SORT_KEYS[kind]])
     return result.combine_chunks()
 
 

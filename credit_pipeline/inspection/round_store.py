@@ -201,7 +201,8 @@ class RoundStore(RoundVisits):
             )
             own.unregister("frozen_frame")
             own.unregister("frozen_quotas")
-        return self._record_draw(record, normal(tickets, "draw", constants(plan_id, record.round)), seed)
+        tickets = normal(tickets, "draw", constants(plan_id, record.round), is_sorted=True)
+        return self._record_draw(record, tickets, seed)
 
     def record_draw(
         self, plan_id: str, round_: Round, tickets: pa.Table, *, reveals: Mapping[str, str]
