@@ -258,9 +258,9 @@ def _refuse_foreign_folder(directory: Path, record: RoundRecord, form: str) -> N
 
 def _write_folder(directory: Path, files: dict[str, bytes]) -> bool:
     """All files or none: a new folder takes the place of the old one. False if it holds the same already."""
-    if directory.is_dir() and {path.name for path in directory.iterdir()} == set(files):
-        if all((directory / name).read_bytes() == content for name, content in files.items()):
-            return False
+    is_there = directory.is_dir() and {path.name for path in directory.iterdir()} == set(files)
+    if is_there and all((directory / name).read_bytes() == content for name, content in files.items()):
+        return False
     directory.parent.mkdir(parents=True, exist_ok=True)
     new, old = (directory.with_name(f".{directory.name}.{kind}-{os.getpid()}") for kind in ("new", "old"))
     for path in (new, old):

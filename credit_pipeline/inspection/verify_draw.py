@@ -13,6 +13,8 @@ every ticket, rank and inspector: these are computed here and compared with what
 
 Read it from `main` at the end, or from the top: 1 reading, 2 hashes, 3 signatures, 4 one function for each check.
 """
+# Untyped: it must run on Python 3.8 and stay short (its exceptions from the linter are in pyproject.toml).
+# mypy: ignore-errors
 
 import argparse
 import csv
@@ -110,7 +112,9 @@ class Bundle:
         except (OSError, ValueError) as error:
             raise Unreadable("%s is missing or cannot be read: %s" % (name, error))
         if not stat.S_ISREG(status.st_mode):
-            raise Unreadable("%s is not a plain file (a link, a folder or a device): copy the bundle anew" % name)
+            raise Unreadable(
+                "%s is not a plain file (a link, a folder or a device): copy the bundle anew" % name
+            )
         return path
 
     def json(self, name, kind):
@@ -120,7 +124,9 @@ class Bundle:
             raise Unreadable("%s is larger than any file of its kind can be (100 MB)" % name)
         value = parse_json(data, name)
         if canonical(value) + b"\n" != data:
-            raise Unreadable("%s is not canonical JSON (sorted keys, no spaces, one line): it was rewritten" % name)
+            raise Unreadable(
+                "%s is not canonical JSON (sorted keys, no spaces, one line): it was rewritten" % name
+            )
         if not isinstance(value, kind):
             raise Unreadable("%s holds a JSON %s where another kind belongs" % (name, type(value).__name__))
         return value
@@ -179,7 +185,9 @@ def parse_json(data, name):
 
     try:
         text = data.decode("utf-8")
-        return json.loads(text, parse_float=refuse, parse_int=whole, parse_constant=refuse, object_pairs_hook=once)
+        return json.loads(
+            text, parse_float=refuse, parse_int=whole, parse_constant=refuse, object_pairs_hook=once
+        )
     except UnicodeDecodeError:
         raise Unreadable("%s is not UTF-8 text" % name)
     except RecursionError:
@@ -388,7 +396,10 @@ def check_manifest(bundle, known):
     known["round"] = field(manifest, "round", int, "bundle.json")
     known["state"] = field(manifest, "state", "|".join(STATES), "bundle.json")
     abort = bundle.json("abort.json", dict)
-    need((known["state"] == "ABORTED") == bool(abort), "abort.json and the state %s do not agree" % known["state"])
+    need(
+        (known["state"] == "ABORTED") == bool(abort),
+        "abort.json and the state %s do not agree" % known["state"],
+    )
     known["reached"] = known["state"]
     if abort:
         known["reached"] = field(abort, "aborted_from", "|".join(STATES[:5]), "abort.json")
@@ -418,7 +429,10 @@ def check_plan(bundle, known):
     for name, key in sorted(pinned.items()):
         need(parties.get(name) == key, "plan.json: the key of party %s is %s, not the one you gave"
              % (name, parties.get(name)))  # fmt: skip
-    need(field(rule, "inspectors_per_visit", int, "plan.json") >= 2, "plan.json: fewer than two inspectors per visit")
+    need(
+        field(rule, "inspectors_per_visit", int, "plan.json") >= 2,
+        "plan.json: fewer than two inspectors per visit",
+    )
     need(rule.get("algorithm") == "DRAW1", "plan.json: this verifier replays algorithm DRAW1 only")
     entropy = field(rule, "entropy", dict, "plan.json")
     source = field(entropy, "source", "KL8|SSQ|DLT|NONE", "plan.json, entropy")
@@ -431,15 +445,25 @@ def check_plan(bundle, known):
         known.open.append("Only two parties: if they agree they can know the draw before it is made.")
     unpinned = ", ".join("%s=%s" % pair for pair in sorted(parties.items()) if pair[0] not in pinned)
     if unpinned:
-        known.open.append("That these keys belong to these parties (ask each for its key, then --party): " + unpinned)
+        known.open.append(
+            "That these keys belong to these parties (ask each for its key, then --party): " + unpinned
+        )
     if source == "NONE":
         known.open.append("NO PUBLIC ENTROPY: nothing that nobody could know beforehand went into the seed.")
     known["rule"], known["items"], known["parties"] = rule, items, parties
-    return "%d item(s), %d part%s, entropy %s" % (len(items), len(parties), "y" if len(parties) == 1 else "ies", source)
+    return "%d item(s), %d part%s, entropy %s" % (
+        len(items),
+        len(parties),
+        "y" if len(parties) == 1 else "ies",
+        source,
+    )
 
 
 def same_round(holder, known, where, format_):
-    need(isinstance(holder, dict) and holder.get("format") == format_, "%s is not a statement %s" % (where, format_))
+    need(
+        isinstance(holder, dict) and holder.get("format") == format_,
+        "%s is not a statement %s" % (where, format_),
+    )
     found = (holder.get("plan_id"), holder.get("round"))
     need(found == (known["plan_id"], known["round"]) and type(found[1]) is int,
          "%s is of plan %s, round %s; this bundle is of plan %s, round %s"
@@ -492,7 +516,10 @@ def check_frame(bundle, known):
             excluded += 1
         else:
             exempt = grade == "A" and not (items[item]["is_safety_related"] and safety == "1")
-            need(not exempt, "%s, column excluded_reason: grade A may be drawn for safety only, and this is not" % where)
+            need(
+                not exempt,
+                "%s, column excluded_reason: grade A may be drawn for safety only, and this is not" % where,
+            )
             strata[unit, item, grade] = strata.get((unit, item, grade), 0) + 1
         unit_sizes[unit] = unit_sizes.get(unit, 0) + 1
         tree.add(salt, "FRAME1|%s|%s|%s|%s|%s|%s|%s" % (unit, item, uscc, grade, region, safety, reason))
@@ -516,7 +543,10 @@ def check_quotas(bundle, known):
         size, drawn_before, ratio, due, rounds, target, quota = (int(row[i]) for i in (3, 4, 5, 6, 7, 9, 10))
         where = "quotas.csv, row %d" % number
         key = (unit, item, grade)
-        need(before is None or before < key, "%s: not in the order of unit_id, item_code, grade, or twice" % where)
+        need(
+            before is None or before < key,
+            "%s: not in the order of unit_id, item_code, grade, or twice" % where,
+        )
         before = key
         need(item in known["items"], "%s, column item_code: %s is no item of the plan" % (where, item))
         need(size == strata.get(key, 0), "%s, column stratum_size: %d, but %d enterprises are eligible in the frame"
@@ -531,18 +561,27 @@ def check_quotas(bundle, known):
         right = min(max(target - drawn_before, 0), size)
         need(quota == right, "%s, column quota: %d, the arithmetic gives %d" % (where, quota, right))
         better = ratios.get((unit, item), 0)
-        need(ratio >= better, "%s, column ratio_bp: %d, below the %d of a better grade" % (where, ratio, better))
+        need(
+            ratio >= better,
+            "%s, column ratio_bp: %d, below the %d of a better grade" % (where, ratio, better),
+        )
         need(grade != "A" or known["items"][item]["is_safety_related"] or ratio == 0,
              "%s, column ratio_bp: grade A has a ratio for an item that is not of safety" % where)  # fmt: skip
         ratios[unit, item] = ratio
         quotas[key] = quota
         tree.add(row[11], "QUOTA1|" + "|".join(row[:11]))
     for key in sorted(strata):
-        need(key in quotas, "quotas.csv has no row for unit %s, item %s, grade %s, in which enterprises are eligible" % key)
+        need(
+            key in quotas,
+            "quotas.csv has no row for unit %s, item %s, grade %s, in which enterprises are eligible" % key,
+        )
     need(tree.root() == known["freeze"]["quotas_root"], "quotas.csv is not the frozen one: its root is %s, frozen was %s"
          % (tree.root(), known["freeze"]["quotas_root"]))  # fmt: skip
     known["quotas"] = quotas
-    return "%d strata; sizes as in the frame, targets and quotas recomputed; no worse grade has a lower ratio" % len(quotas)
+    return (
+        "%d strata; sizes as in the frame, targets and quotas recomputed; no worse grade has a lower ratio"
+        % len(quotas)
+    )
 
 
 def check_roster(bundle, known):
@@ -553,7 +592,10 @@ def check_roster(bundle, known):
         wave, unit, inspector, leader, region, skills, reason, salt = row
         where = "roster.csv, row %d" % number
         key = (int(wave), unit, inspector)
-        need(before is None or before < key, "%s: not in the order of wave, unit_id, inspector_id, or twice" % where)
+        need(
+            before is None or before < key,
+            "%s: not in the order of wave, unit_id, inspector_id, or twice" % where,
+        )
         before = key
         skills_held = skills.split("+") if skills else []
         need(skills_held == sorted(skills_held), "%s, column skills: not sorted" % where)
@@ -594,7 +636,17 @@ def check_commitments(bundle, known):
     parties, found, files = known["parties"], [], {}
     need([s.get("party") if isinstance(s, dict) else None for s in statements] == list(parties),
          "commitments.json: the parties are not %s, in this order, once each" % ", ".join(parties))  # fmt: skip
-    names = {"format", "plan_id", "round", "party", "freeze_root", "commitment", "escrow_sha256", "time", "signature"}
+    names = {
+        "format",
+        "plan_id",
+        "round",
+        "party",
+        "freeze_root",
+        "commitment",
+        "escrow_sha256",
+        "time",
+        "signature",
+    }
     for statement in statements:
         party = statement["party"]
         where = "commitments.json, party " + party
@@ -620,7 +672,11 @@ def stored_sha256(statement):
     return hashlib.sha256(canonical(statement) + b"\n").hexdigest()
 
 
-POOLS = {"KL8": ((20, 80),), "SSQ": ((6, 33), (1, 16)), "DLT": ((5, 35), (2, 12))}  # how many numbers of how many
+POOLS = {
+    "KL8": ((20, 80),),
+    "SSQ": ((6, 33), (1, 16)),
+    "DLT": ((5, 35), (2, 12)),
+}  # how many numbers of how many
 
 
 def check_entropy(bundle, known):
@@ -637,13 +693,21 @@ def check_entropy(bundle, known):
     announced = field(statement, "announcements", list, "entropy.json")
     sources = [one.get("source") if isinstance(one, dict) else None for one in announced]
     if rule["source"] == "NONE":
-        need(text == "NONE" and not announced, "entropy.json: the plan names no public entropy, but there is some")
+        need(
+            text == "NONE" and not announced,
+            "entropy.json: the plan names no public entropy, but there is some",
+        )
     else:
         need(sources in ([rule["source"]], rule.get("fallback")),
              "entropy.json: the sources %s are not those of the plan" % short(sources))  # fmt: skip
         texts = [announcement_text(one) for one in announced]
-        need(text == ";".join(texts), "entropy.json: entropy is not %s, the text of its announcements" % ";".join(texts))
-        known.open.append("That the lottery numbers are the announced ones: compare with the publication: " + text)
+        need(
+            text == ";".join(texts),
+            "entropy.json: entropy is not %s, the text of its announcements" % ";".join(texts),
+        )
+        known.open.append(
+            "That the lottery numbers are the announced ones: compare with the publication: " + text
+        )
     known["entropy"], known["announced"] = text, announced
     known["entropy_file"] = stored_sha256(statement)
     return text
@@ -651,12 +715,15 @@ def check_entropy(bundle, known):
 
 def announcement_text(one):
     """SOURCE:issue:numbers; refused if that lottery cannot have drawn them."""
-    need(set(one) == {"source", "issue", "announced_date", "numbers"}, "entropy.json: an announcement has other fields")
+    need(
+        set(one) == {"source", "issue", "announced_date", "numbers"},
+        "entropy.json: an announcement has other fields",
+    )
     source, issue = one["source"], field(one, "issue", "[0-9]{5,8}", "entropy.json")
     numbers = field(one, "numbers", r"[0-9]{2}([.+][0-9]{2})*", "entropy.json")
     pools, parts = POOLS[source], [[int(n) for n in part.split(".")] for part in numbers.split("+")]
     right = len(parts) == len(pools) and all(
-        len(part) == count and part == sorted(set(part)) and 1 <= part[0] and part[-1] <= largest
+        len(part) == count and part == sorted(set(part)) and part[0] >= 1 and part[-1] <= largest
         for part, (count, largest) in zip(parts, pools))  # fmt: skip
     need(right, "entropy.json: %s cannot have drawn %s" % (source, numbers))
     year = day(field(one, "announced_date", DAY, "entropy.json"), "entropy.json").year
@@ -701,7 +768,11 @@ def check_draw(bundle, known):
         need(next(bundle.rows("draw.csv"), None) is None, "draw.csv: the round has not come so far")
         return "none yet"
     seed, quotas, drawn, total, drawn_rows = known["seed"], known["quotas"], {}, 0, 0
-    topped = {(one.get("unit_id"), one.get("uscc")) for one in bundle.json("topups.json", list) if isinstance(one, dict)}
+    topped = {
+        (one.get("unit_id"), one.get("uscc"))
+        for one in bundle.json("topups.json", list)
+        if isinstance(one, dict)
+    }
     reserves, regions = {}, {}
     frame_rows = bundle.rows("frame.csv")
     found = bundle.rows("draw.csv")
@@ -718,7 +789,17 @@ def check_draw(bundle, known):
             for rank, (ticket, uscc) in enumerate(cell, 1):
                 total += 1
                 inside = rank <= quota
-                right = [unit, item, uscc, grade, ticket, str(rank), str(len(cell)), str(quota), "1" if inside else "0"]
+                right = [
+                    unit,
+                    item,
+                    uscc,
+                    grade,
+                    ticket,
+                    str(rank),
+                    str(len(cell)),
+                    str(quota),
+                    "1" if inside else "0",
+                ]
                 row = next(found, None)
                 if row != right:
                     raise Wrong(difference("draw.csv", total + 1, row, right))
@@ -730,10 +811,18 @@ def check_draw(bundle, known):
                 reserves[unit, item, grade] = [uscc for _, uscc in cell[quota:]]
                 regions.update(region_of)
     extra = next(found, None)
-    need(extra is None, "draw.csv, row %d: a row that no eligible enterprise of the frame has: %s" % (total + 2, short(extra)))
+    need(
+        extra is None,
+        "draw.csv, row %d: a row that no eligible enterprise of the frame has: %s"
+        % (total + 2, short(extra)),
+    )
     known["drawn"], known["drawn_count"] = drawn, drawn_rows
     known["reserves"], known["regions"] = reserves, regions
-    return "%d tickets and ranks recomputed; %d places drawn, %d visits; nobody else" % (total, drawn_rows, len(drawn))
+    return "%d tickets and ranks recomputed; %d places drawn, %d visits; nobody else" % (
+        total,
+        drawn_rows,
+        len(drawn),
+    )
 
 
 def difference(name, number, row, right):
@@ -742,7 +831,13 @@ def difference(name, number, row, right):
         return "%s ends at row %d; the next one must be %s" % (name, number - 1, short(right))
     for (column, _), value, expected in zip(COLUMNS[name], row, right):
         if value != expected:
-            return "%s, row %d, column %s: it says %s, computed is %s" % (name, number, column, short(value), short(expected))
+            return "%s, row %d, column %s: it says %s, computed is %s" % (
+                name,
+                number,
+                column,
+                short(value),
+                short(expected),
+            )
     return "%s, row %d: another number of fields" % (name, number)
 
 
@@ -764,13 +859,19 @@ def check_top_ups(bundle, known):
         need(pair not in closed, "%s: %s of unit %s was topped up before" % (where, pair[1], pair[0]))
         need(one["reason"] in known["rule"].get("topup_reasons", []),
              "%s: reason %s is not on the frozen list" % (where, short(one["reason"])))  # fmt: skip
-        need(field(one, "event_id", r"[^\x00-\x1f\x7f]{1,200}", where).strip(), "%s: no event of the register" % where)
+        need(
+            field(one, "event_id", r"[^\x00-\x1f\x7f]{1,200}", where).strip(),
+            "%s: no event of the register" % where,
+        )
         event = day(field(one, "event_date", DAY, where), where)
         need(event > day(known["freeze"]["frozen_date"], where),
              "%s: the event of %s was known when the frame was frozen on %s"
              % (where, event, known["freeze"]["frozen_date"]))  # fmt: skip
         approvers = [a.strip().casefold() for a in field(one, "approvers", list, where) if isinstance(a, str)]
-        need(len(set(approvers)) == len(one["approvers"]) == 2 and all(approvers), "%s: not two different approvers" % where)
+        need(
+            len(set(approvers)) == len(one["approvers"]) == 2 and all(approvers),
+            "%s: not two different approvers" % where,
+        )
         closed.add(pair)
         for item, grade in sorted(cells[pair]):
             cell = (pair[0], item, grade)
@@ -851,7 +952,7 @@ def choose_teams(seed, unit, visits, people, barred, k, earlier):
         return None
     order = sorted(visits, key=lambda uscc: (sha256("FIRM1|%s|%s|%s" % (seed, unit, uscc)), uscc))
     leaders = [one for one in people if people[one][0]]
-    loads, pairs = {one: 0 for one in people}, {}
+    loads, pairs = dict.fromkeys(people, 0), {}
     for team in earlier:
         for one in team:
             if one in loads:
@@ -865,7 +966,9 @@ def choose_teams(seed, unit, visits, people, barred, k, earlier):
         region, skills = visits[uscc]
         allowed = [one for one, (_, prefix, held) in people.items()
                    if (one, uscc) not in barred and (not region or region.startswith(prefix)) and skills <= held]  # fmt: skip
-        candidates[uscc] = sorted(allowed, key=lambda one: (sha256("ASSIGN1|%s|%s|%s" % (seed, uscc, one)), one))
+        candidates[uscc] = sorted(
+            allowed, key=lambda one: (sha256("ASSIGN1|%s|%s|%s" % (seed, uscc, one)), one)
+        )
         flow.join(("visit", uscc), ("gate", uscc), k - 1 if leaders else k)
         for one in sorted(allowed):
             flow.join(("visit" if people[one][0] else "gate", uscc), ("person", one), 1)
@@ -899,7 +1002,7 @@ def choose_teams(seed, unit, visits, people, barred, k, earlier):
     # Choose in the seeded order.
     all_pairs = len(people) * (len(people) - 1) // 2
     limit = -(-(len(order) + len(earlier)) * (k * (k - 1) // 2) // all_pairs) + 1
-    given, chosen = {one: 0 for one in people}, []
+    given, chosen = dict.fromkeys(people, 0), []
     for uscc in order:
         team, skipped, again = [], [], []
         for first_pass, tried in ((True, candidates[uscc]), (False, again)):
@@ -912,7 +1015,9 @@ def choose_teams(seed, unit, visits, people, barred, k, earlier):
                     reason = "paired_often"
                 elif given[one] >= room[one]:
                     reason = "at_capacity"
-                elif leaders and not leads and len(team) == k - 1 and not any(people[mate][0] for mate in team):
+                elif (
+                    leaders and not leads and len(team) == k - 1 and not any(people[mate][0] for mate in team)
+                ):
                     reason = "needs_leader"
                 elif not flow.fix(("visit" if leads else "gate", uscc), ("person", one)):
                     reason = "reserved"
@@ -920,7 +1025,9 @@ def choose_teams(seed, unit, visits, people, barred, k, earlier):
                     given[one] += 1
                     rank = candidates[uscc].index(one) + 1
                     is_first_leader = leads and not any(people[mate][0] for mate in team)
-                    chosen.append([uscc, one, is_first_leader, len(candidates[uscc]), rank, ";".join(skipped)])
+                    chosen.append(
+                        [uscc, one, is_first_leader, len(candidates[uscc]), rank, ";".join(skipped)]
+                    )
                     team.append(one)
                     skipped = []
                     continue
@@ -967,7 +1074,10 @@ def check_assignment(bundle, known):
     statements = bundle.json("replacements.json", list)
     waves = [details for event, _, details in known["events"] if event == "round_assigned"]
     if not waves:
-        need(not rows and not statements, "assignments.csv, replacements.json: no round_assigned stands in the log")
+        need(
+            not rows and not statements,
+            "assignments.csv, replacements.json: no round_assigned stands in the log",
+        )
         return "none yet"
     history, roots, k = known["history"], known["roster_roots"], known["rule"]["inspectors_per_visit"]
     expected, teams, used_waves, later = [], {}, {0}, []
@@ -1005,13 +1115,19 @@ def check_assignment(bundle, known):
              "log.jsonl, wave %d: it says that units %s had no lawful assignment; computed: %s"
              % (wave, short(details.get("unassigned_units")), impossible))  # fmt: skip
         known.open += ["Unit %s has no lawful assignment in wave %d." % (unit, wave) for unit in impossible]
-    need(set(roots) == used_waves, "roster.csv or recusals.csv: they hold a wave that no assignment was made from")
+    need(
+        set(roots) == used_waves,
+        "roster.csv or recusals.csv: they hold a wave that no assignment was made from",
+    )
     expected.sort(key=lambda row: (int(row[0]), row[2], row[1], row[3], int(row[6])))
     for number, right in enumerate(expected, 2):
         row = rows[number - 2] if number - 2 < len(rows) else None
         if row != right:
             raise Wrong(difference("assignments.csv", number, row, right))
-    need(len(rows) == len(expected), "assignments.csv, row %d: one more than the seed gives" % (len(expected) + 2))
+    need(
+        len(rows) == len(expected),
+        "assignments.csv, row %d: one more than the seed gives" % (len(expected) + 2),
+    )
     for wave in later:
         known.open.append("Wave %d was made from a roster of a later day, when the seed was known: who entered or left it "
                           "then could steer who inspects." % wave)  # fmt: skip
@@ -1022,12 +1138,24 @@ def check_assignment(bundle, known):
 
 def check_replacements(known, statements, rows):
     """A recusal declared after the assignment: the next in that enterprise's order goes. Digests for the log."""
-    names = {"format", "number", "unit_id", "uscc", "inspector_id", "reason", "declared_date", "approvers", "replaced_by"}
+    names = {
+        "format",
+        "number",
+        "unit_id",
+        "uscc",
+        "inspector_id",
+        "reason",
+        "declared_date",
+        "approvers",
+        "replaced_by",
+    }
     team_now, wave_of, gone, files = {}, {}, {}, {}
     for wave, unit, _, uscc, inspector, role, _, _, _, _ in rows:
         team_now.setdefault((unit, uscc), {})[inspector] = role
         wave_of[unit, uscc] = int(wave)
-    needed = {(goer, uscc): edge for (goer, _, uscc), edge in visits_of(known, known["history"][-1][0], ()).items()}
+    needed = {
+        (goer, uscc): edge for (goer, _, uscc), edge in visits_of(known, known["history"][-1][0], ()).items()
+    }
     for number, one in enumerate(statements, 1):
         where = "replacements.json, number %d" % number
         need(isinstance(one, dict) and set(one) == names and one["format"] == "REPLACED1" and one["number"] == number,
@@ -1047,21 +1175,30 @@ def check_replacements(known, statements, rows):
                 and (not region or region.startswith(prefix)) and skills <= held]  # fmt: skip
         if team[leaving] == "leader" and any(people[who][0] for who in free):
             free = [who for who in free if people[who][0]]
-        ordered = sorted(free, key=lambda who: (sha256("ASSIGN1|%s|%s|%s" % (known["seed"], visit[1], who)), who))
+        ordered = sorted(
+            free, key=lambda who: (sha256("ASSIGN1|%s|%s|%s" % (known["seed"], visit[1], who)), who)
+        )
         right = ordered[0] if ordered else None
         need(one["replaced_by"] == right, "%s: %s goes in place of %s, next in order is %s"
              % (where, short(one["replaced_by"]), leaving, right))  # fmt: skip
         team[right] = team.pop(leaving)
         gone.setdefault(visit, set()).add(leaving)
         files["replaced-%03d.json" % number] = stored_sha256(one)
-        known.open.append("That inspector %s had to leave the visit to %s (%s)." % (leaving, visit[1], short(one["reason"])))
+        known.open.append(
+            "That inspector %s had to leave the visit to %s (%s)." % (leaving, visit[1], short(one["reason"]))
+        )
     return files
 
 
 # --- the log ---------------------------------------------------------------------------------------------------
 
 LOG_FIELDS = {"seq", "prev", "time", "event", "stage", "run_id", "details", "hash"}
-ORDER_OF_EVENTS = ("round_frame_frozen", "round_committed", "round_entropy", "round_drawn")  # then, in any order:
+ORDER_OF_EVENTS = (
+    "round_frame_frozen",
+    "round_committed",
+    "round_entropy",
+    "round_drawn",
+)  # then, in any order:
 LATER_EVENTS = ("round_topped_up", "round_assigned", "round_inspector_replaced")
 END_EVENTS = ("round_closed", "round_aborted")
 
@@ -1074,20 +1211,31 @@ def check_log(bundle, known):
             where = "log.jsonl, line %d" % number
             need(line.endswith(b"\n"), "%s: it is cut" % where)
             record = parse_json(line[:-1], where)
-            need(isinstance(record, dict) and canonical(record) == line[:-1], "%s: it is not canonical JSON" % where)
+            need(
+                isinstance(record, dict) and canonical(record) == line[:-1],
+                "%s: it is not canonical JSON" % where,
+            )
             hidden = known["form"] == "public" and set(record) == {"seq", "hash"}
             need(hidden or set(record) == LOG_FIELDS, "%s: its fields are not those of a record" % where)
             need(record["seq"] == number and type(record["seq"]) is int,
                  "%s: its number is %s: lines were removed, doubled or moved" % (where, short(record["seq"])))  # fmt: skip
             field(record, "hash", HASH, where)
             if not hidden:
-                need(record["prev"] == head, "%s: it does not continue the line before: lines were changed or removed" % where)
+                need(
+                    record["prev"] == head,
+                    "%s: it does not continue the line before: lines were changed or removed" % where,
+                )
                 content = {name: value for name, value in record.items() if name != "hash"}
                 right = hashlib.sha256(b"AUDITLOG1|" + canonical(content)).hexdigest()
-                need(record["hash"] == right, "%s: its content does not match its hash: it was changed" % where)
+                need(
+                    record["hash"] == right, "%s: its content does not match its hash: it was changed" % where
+                )
                 shanghai_day(field(record, "time", TIME, where), where)
                 details = field(record, "details", dict, where)
-                mine = (details.get("plan_id"), str(details.get("round"))) == (known["plan_id"], str(known["round"]))
+                mine = (details.get("plan_id"), str(details.get("round"))) == (
+                    known["plan_id"],
+                    str(known["round"]),
+                )
                 if str(record["event"]).startswith("round_") and mine:
                     events.append((record["event"], record["time"], details))
             head, size = record["hash"], number
@@ -1111,18 +1259,27 @@ def check_order(names, state):
     start = min(len(body), 4)
     need(tuple(body[:4]) == ORDER_OF_EVENTS[:start] and start > 0,
          "log.jsonl: the steps of the round are %s, expected %s first" % (", ".join(names), ", ".join(ORDER_OF_EVENTS)))  # fmt: skip
-    need(all(name in LATER_EVENTS for name in body[4:]), "log.jsonl: a step of the round stands out of order: %s" % ", ".join(names))
+    need(
+        all(name in LATER_EVENTS for name in body[4:]),
+        "log.jsonl: a step of the round stands out of order: %s" % ", ".join(names),
+    )
     last = "ASSIGNED" if "round_assigned" in names else STATES[start - 1]
     last = {"round_closed": "CLOSED", "round_aborted": "ABORTED"}.get(names[-1], last)
     need(last == state, "log.jsonl: by the log the round is %s, the bundle says %s: lines are missing or the state is false"
          % (last, state))  # fmt: skip
-    need(names[-1] != "round_closed" or "round_assigned" in names, "log.jsonl: the round was closed before it was assigned")
+    need(
+        names[-1] != "round_closed" or "round_assigned" in names,
+        "log.jsonl: the round was closed before it was assigned",
+    )
 
 
 def check_steps(bundle, known):
     """Each event of the log says of its step what the files of the bundle say."""
     events, freeze, public = known["events"], known["freeze"], known["form"] == "public"
-    says = {name: freeze[name] for name in ("frozen_date", "frame_root", "frame_size", "eligible_count", "unit_sizes")}
+    says = {
+        name: freeze[name]
+        for name in ("frozen_date", "frame_root", "frame_size", "eligible_count", "unit_sizes")
+    }
     says.update(plan_id=known["plan_id"], round=known["round"], freeze_root=known["freeze_root"], commitments=[],
                 entropy=None, seed_commitment=None, drawn_count=None, top_ups=0, waves=0, replacements=0,
                 aborted_from=None)  # fmt: skip
@@ -1150,7 +1307,10 @@ def check_steps(bundle, known):
             says["top_ups"] += 1
             name = "topup-%03d.json" % says["top_ups"]
             if not public:
-                need(name in known["topup_files"], "topups.json lacks top-up %d, which the log has" % says["top_ups"])
+                need(
+                    name in known["topup_files"],
+                    "topups.json lacks top-up %d, which the log has" % says["top_ups"],
+                )
                 files[name] = known["topup_files"][name]
         elif event == "round_assigned":
             state = "ASSIGNED"
@@ -1159,7 +1319,10 @@ def check_steps(bundle, known):
             says["replacements"] += 1
             name = "replaced-%03d.json" % says["replacements"]
             if not public:
-                need(name in known["replacement_files"], "replacements.json lacks number %d, which the log has" % says["replacements"])
+                need(
+                    name in known["replacement_files"],
+                    "replacements.json lacks number %d, which the log has" % says["replacements"],
+                )
                 files[name] = known["replacement_files"][name]
         elif event == "round_closed":
             state = "CLOSED"
@@ -1190,7 +1353,10 @@ def check_commitment_times(known, frozen_time, committed_time):
     first, last = shanghai_day(frozen_time, "log.jsonl"), shanghai_day(committed_time, "log.jsonl")
     for (party, _), time in zip(known["commitments"], known["signed_times"]):
         signed = shanghai_day(time, "commitments.json")
-        need(signed >= first, "commitments.json: %s signed on %s, before the freeze was logged on %s" % (party, signed, first))
+        need(
+            signed >= first,
+            "commitments.json: %s signed on %s, before the freeze was logged on %s" % (party, signed, first),
+        )
         need(signed <= last, "commitments.json: %s signed on %s, after the log had all commitments on %s: too late"
              % (party, signed, last))  # fmt: skip
     waited = (last - max(shanghai_day(time, "commitments.json") for time in known["signed_times"])).days
@@ -1233,7 +1399,10 @@ def check_abort(bundle, known, aborted_from):
          % (short(abort.get("aborted_from")), aborted_from))  # fmt: skip
     needed = 3 if STATES.index(aborted_from) >= STATES.index("ENTROPY") else 1
     names = {str(name).strip().casefold() for name in field(abort, "approvers", list, "abort.json")}
-    need(len(names) >= needed and all(names), "abort.json: %d approver(s), %d different ones are needed" % (len(names), needed))
+    need(
+        len(names) >= needed and all(names),
+        "abort.json: %d approver(s), %d different ones are needed" % (len(names), needed),
+    )
     need(field(abort, "reason", str, "abort.json").strip(), "abort.json: no reason")
     known.open.append("That the approvers approved the abort: %s" % ", ".join(sorted(names)))
     return stored_sha256(abort)
@@ -1250,14 +1419,20 @@ def check_checkpoints(bundle, known):
         where = "checkpoints.json, number %d" % number
         compare_checkpoint(one, known, where)
         need(one["size"] > largest, "%s: its size is not above the one before" % where)
-        need(one["prev_checkpoint"] == previous, "%s: it does not name the one before: one was removed or replaced" % where)
+        need(
+            one["prev_checkpoint"] == previous,
+            "%s: it does not name the one before: one was removed or replaced" % where,
+        )
         need(one["size"] <= known["log_size"], "%s: it saw %d lines, the log has %d: its end was cut off"
              % (where, one["size"], known["log_size"]))  # fmt: skip
         need(one["head"] == known["heads"][one["size"]],
              "%s: it saw another line %d than this log has: the log was rewritten" % (where, one["size"]))  # fmt: skip
         previous, largest = hashlib.sha256(canonical(one)).hexdigest(), one["size"]
     if largest < known["log_size"]:
-        known.open.append("The last %d line(s) of the log: no signed checkpoint covers them yet." % (known["log_size"] - largest))
+        known.open.append(
+            "The last %d line(s) of the log: no signed checkpoint covers them yet."
+            % (known["log_size"] - largest)
+        )
     for path in known.options.witness:
         witness = read_witness(path)
         where = "witness " + os.path.basename(path)
@@ -1271,7 +1446,10 @@ def check_checkpoints(bundle, known):
     if not known.options.witness:
         known.open.append("That nobody rewrote the whole log with the office's key: bring a checkpoint that a unit or a party "
                           "kept from then (--witness).")  # fmt: skip
-    return "%d checkpoint(s) and %d witness(es) agree with the log" % (len(checkpoints), len(known.options.witness))
+    return "%d checkpoint(s) and %d witness(es) agree with the log" % (
+        len(checkpoints),
+        len(known.options.witness),
+    )
 
 
 def compare_checkpoint(one, known, where):
@@ -1328,7 +1506,9 @@ def verify(folder, options):
         except Wrong as problem:
             results.append([name, chinese, "bad", str(problem)])
         except NotReached as lacking:
-            results.append([name, chinese, "skipped", "it needs what an earlier check did not establish (%s)" % lacking])
+            results.append(
+                [name, chinese, "skipped", "it needs what an earlier check did not establish (%s)" % lacking]
+            )
         except Unreadable as problem:
             if all(result[2] != "bad" for result in results):
                 raise
@@ -1366,7 +1546,9 @@ def pinned_party(text):
 
 
 def main(arguments):
-    parser = argparse.ArgumentParser(description="Checks the proof of an inspection draw. Exit 0 honest, 1 not, 2 unreadable.")
+    parser = argparse.ArgumentParser(
+        description="Checks the proof of an inspection draw. Exit 0 honest, 1 not, 2 unreadable."
+    )
     parser.add_argument("bundle", help="the folder that `credit-pipeline draw bundle` wrote")
     parser.add_argument("--key", type=pinned_key, help="the office's public key as you were given it")
     parser.add_argument("--party", type=pinned_party, action="append", default=[], metavar="NAME=HEX",

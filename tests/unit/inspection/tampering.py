@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from golden_round import secret
 
 from credit_pipeline.inspection import verify_draw as v
-from golden_round import secret
 
 
 def _party_signer(name: str) -> Ed25519PrivateKey:
