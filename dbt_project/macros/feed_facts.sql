@@ -222,9 +222,9 @@
                     "name_headers": [],
                     "units": [],
                     "event": "declared_date",
-                    "cadence_days": 92,
+                    "cadence_days": 366,
                     "pattern": "increment",
-                    "kind": "directory",
+                    "kind": "decision",
                     "has_uscc": True,
                 },
                 "registration_changes": {
