@@ -222,7 +222,7 @@
                     "name_headers": [],
                     "units": [],
                     "event": "declared_date",
-                    "cadence_days": 92,
+                    "cadence_days": 366,
                     "pattern": "increment",
                     "kind": "decision",
                     "has_uscc": True,
