@@ -89,7 +89,7 @@ def inspect_drawn(
     seed: Annotated[int, typer.Option(help="The same seed finds the same.")] = 7,
     share: Annotated[str, typer.Option(help="Share of the open visits and leads that are checked.")] = "80%",
     day: Annotated[
-        str | None, typer.Option(help="Day of the delivery; by default 45 days after the lake's.")
+        str | None, typer.Option(help="Day of the delivery; by default 21 days after the lake's.")
     ] = None,
 ) -> None:
     """Play the units: check what was drawn, by the city's hidden truth, and deliver the results for the next run."""

@@ -23,7 +23,7 @@ from credit_pipeline.sample.streams import GO_LIVE, NO_DAY, Floats, Ints, Window
 from credit_pipeline.settings import Settings
 from credit_pipeline.warehouse import connect, current_as_of_date
 
-DAYS_LATER = 45
+DAYS_LATER = 21
 """Days after the lake's day on which the results are sent, when nothing else is said."""
 RECTIFY_DAYS = 30
 PUBLISH_WORKING_DAYS = 20
