@@ -27,10 +27,8 @@ import duckdb
 import pyarrow as pa
 
 from credit_pipeline.audit.log import AuditLog, sha256_hex
-from credit_pipeline.inspection import protocol
-from credit_pipeline.inspection.assignment import assign
-from credit_pipeline.inspection.bundle import write_bundle
-from credit_pipeline.inspection.draw import (
+from credit_pipeline.inspection.draws import protocol
+from credit_pipeline.inspection.draws.draw import (
     ALGORITHM,
     DRAW_SQL,
     check_frame,
@@ -38,12 +36,14 @@ from credit_pipeline.inspection.draw import (
     draw_round,
     frame_root,
 )
-from credit_pipeline.inspection.parties import Party
-from credit_pipeline.inspection.round_guard import STAGE
-from credit_pipeline.inspection.round_record import RoundRecord
-from credit_pipeline.inspection.round_store import RoundStore
-from credit_pipeline.inspection.rule import FALLBACK_AFTER_DAYS, OFFICE, PAIR_RULE, VERIFIER_PATH
-from credit_pipeline.inspection.statements import entropy_statement
+from credit_pipeline.inspection.draws.parties import Party
+from credit_pipeline.inspection.draws.rule import FALLBACK_AFTER_DAYS, OFFICE, PAIR_RULE, VERIFIER_PATH
+from credit_pipeline.inspection.draws.statements import entropy_statement
+from credit_pipeline.inspection.rounds.bundle import write_bundle
+from credit_pipeline.inspection.rounds.guard import STAGE
+from credit_pipeline.inspection.rounds.record import RoundRecord
+from credit_pipeline.inspection.rounds.store import RoundStore
+from credit_pipeline.inspection.teams.assignment import assign
 from credit_pipeline.keys import KeyStore
 from credit_pipeline.settings import Settings
 from credit_pipeline.warehouse import connect

@@ -81,7 +81,7 @@ class KeyStore:
         return self.signing_key().public_key()
 
     def party_key(self, party: str = "credit_office") -> bytes:
-        """A party's 32 bytes, from which its reveals follow (`inspection.protocol.party_reveal`)."""
+        """A party's 32 bytes, from which its reveals follow (`inspection.draws.protocol.party_reveal`)."""
         _checked("party", party)
         return self._read_or_make(self.directory / "parties" / f"{party}.key")
 

@@ -1,6 +1,6 @@
 """`credit-pipeline draw`: the rounds of inspections, step by step.
 
-What a party does on its own machine is `commands.draw_party`; what a step checks is `inspection.round_office`.
+What a party does on its own machine is `commands.draw_party`; what a step checks is `inspection.rounds.office`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from credit_pipeline.commands.shared import Json, Lake, Landing, command_setting
 from credit_pipeline.errors import BadInput, CreditPipelineError, IntegrityError
 
 if TYPE_CHECKING:
-    from credit_pipeline.inspection.round_office import RoundOffice
+    from credit_pipeline.inspection.rounds.office import RoundOffice
 
 app = typer.Typer(no_args_is_help=True, help="Draws of inspections: list, steps, parties, proof.")
 app.add_typer(party_app, name="party")
@@ -39,8 +39,8 @@ _PARTY_FILES = ("rule.json", "freeze.json", "entropy.json")
 @contextmanager
 def _office(lake: Path | None, *, writes: bool) -> Iterator[RoundOffice]:
     """The rounds of a lake; a command that writes waits for a run and shows its result in the warehouse."""
-    from credit_pipeline.inspection.round_office import RoundOffice
-    from credit_pipeline.inspection.rounds import refresh_tables
+    from credit_pipeline.inspection.rounds.daily import refresh_tables
+    from credit_pipeline.inspection.rounds.office import RoundOffice
     from credit_pipeline.warehouse import lake_lock
 
     settings = command_settings(lake=lake)
@@ -179,7 +179,7 @@ def entropy(
 ) -> None:
     """Write an announced lottery issue as a file of the feed public_entropy; the next run reads it."""
     from credit_pipeline.audit.log import write_durably
-    from credit_pipeline.inspection.entropy import encode
+    from credit_pipeline.inspection.draws.entropy import encode
 
     text = encode(source, issue, numbers)
     folder = command_settings(landing).landing_dir / "public_entropy"
@@ -201,7 +201,7 @@ def entropy(
 @app.command()
 def advance(plan: Plan, round_: RoundNumber, lake: Lake = None, as_json: Json = False) -> None:
     """Take a round as far as it can go now: commitments, entropy, draw, first assignment. Made again: no change."""
-    from credit_pipeline.inspection.rounds import advance_round
+    from credit_pipeline.inspection.rounds.daily import advance_round
 
     with _office(lake, writes=True) as office:
         outcome = advance_round(office, plan, round_)
@@ -271,7 +271,7 @@ def replace_inspector(
 @app.command()
 def assign(plan: Plan, round_: RoundNumber, lake: Lake = None) -> None:
     """Assign the visits without inspectors (top-ups, units that had none) in a new wave, from today's roster."""
-    from credit_pipeline.inspection.rounds import assign_wave
+    from credit_pipeline.inspection.rounds.daily import assign_wave
 
     with _office(lake, writes=True) as office:
         outcome = assign_wave(office, plan, round_)
@@ -313,7 +313,7 @@ def bundle(
     lake: Lake = None,
 ) -> None:
     """Write the proof of a round as plain CSV and JSON; verify it with verify_draw.py. CONFIDENTIAL unless --public."""
-    from credit_pipeline.inspection.bundle import write_bundle
+    from credit_pipeline.inspection.rounds.bundle import write_bundle
 
     with _office(lake, writes=False) as office:
         office.inspect(plan, round_)

@@ -45,7 +45,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _party(name: str) -> Any:
-    from credit_pipeline.inspection.parties import Party
+    from credit_pipeline.inspection.draws.parties import Party
     from credit_pipeline.keys import KeyStore
 
     return Party(name, KeyStore(command_settings().keys_dir).party_key(name))
@@ -78,7 +78,7 @@ def init(party: PartyName, as_json: Json = False) -> None:
 @app.command()
 def commit(folder: Folder, party: PartyName, out: Out) -> None:
     """Look at what was frozen, choose the secret number and sign a commitment to it; with an escrow for the others."""
-    from credit_pipeline.inspection.round_files import statement_bytes
+    from credit_pipeline.inspection.rounds.files import statement_bytes
 
     path = out / f"commitment-{party}.json"
     if path.exists():
@@ -96,7 +96,7 @@ def commit(folder: Folder, party: PartyName, out: Out) -> None:
 @app.command()
 def reveal(folder: Folder, party: PartyName, out: Out) -> None:
     """Open this party's number, once the public entropy stands. Hand the file over on a confidential way."""
-    from credit_pipeline.inspection.round_files import statement_bytes
+    from credit_pipeline.inspection.rounds.files import statement_bytes
 
     files = [
         read_json(folder / f"{name}.json") for name in ("rule", "freeze", f"commitment-{party}", "entropy")
@@ -112,7 +112,7 @@ def open_escrow(
     out: Out,
 ) -> None:
     """Open the number of a party that does not give it, with this party's key."""
-    from credit_pipeline.inspection.round_files import statement_bytes
+    from credit_pipeline.inspection.rounds.files import statement_bytes
 
     rule, freeze, commitment, entropy = (
         read_json(folder / f"{name}.json") for name in ("rule", "freeze", f"commitment-{of}", "entropy")

@@ -33,7 +33,7 @@ def list_plans(
     as_json: Json = False,
 ) -> None:
     """List the year's plans and their rounds: when due, until when, state, who approved them."""
-    from credit_pipeline.inspection.planning import lake_day, planned_rounds
+    from credit_pipeline.inspection.plans.planning import lake_day, planned_rounds
 
     settings = command_settings(lake=lake)
     day = lake_day(settings)
@@ -60,8 +60,8 @@ def list_plans(
 @app.command()
 def check(lake: Lake = None, plan: Template = None, as_json: Json = False) -> None:
     """Compare every unit's visits with its inspectors' days. Exit code 1 when a unit cannot carry its plans."""
-    from credit_pipeline.inspection.planning import lake_day, open_workbench, unknown_items
-    from credit_pipeline.inspection.what_if import capacity_rows
+    from credit_pipeline.inspection.plans.planning import lake_day, open_workbench, unknown_items
+    from credit_pipeline.inspection.plans.what_if import capacity_rows
 
     settings = command_settings(lake=lake)
     bench = open_workbench(settings, plan)
@@ -118,8 +118,8 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Show what other ratios would cost and find: workload, expected findings, coverage, today's and blind to grades."""
-    from credit_pipeline.inspection.planning import open_workbench
-    from credit_pipeline.inspection.what_if import what_if
+    from credit_pipeline.inspection.plans.planning import open_workbench
+    from credit_pipeline.inspection.plans.what_if import what_if
 
     if out is not None and out.suffix != ".svg":
         raise BadInput(f"--out {out} must end in .svg")

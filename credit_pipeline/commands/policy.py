@@ -96,7 +96,7 @@ def diff(
 @app.command()
 def exceptions(lake: Lake = None, as_json: Json = False) -> None:
     """List the special needs (特殊需求) in force: document, approver, scope, days left."""
-    from credit_pipeline.inspection.planning import lake_day
+    from credit_pipeline.inspection.plans.planning import lake_day
     from credit_pipeline.transform.policy import exceptions_in_force
 
     settings = command_settings(lake=lake)

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from credit_pipeline.audit.log import GENESIS, canonical_json, sha256_hex
 from credit_pipeline.errors import BadInput, IntegrityError
-from credit_pipeline.inspection.protocol import UNIT_PATTERN, checked
+from credit_pipeline.inspection.draws.protocol import UNIT_PATTERN, checked
 from credit_pipeline.keys import public_key_id
 
 DOMAIN = b"MANIFEST1|"

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from credit_pipeline.inspection.rounds import assign_inspectors, draw_due_rounds, summary_table
+from credit_pipeline.inspection.rounds.daily import assign_inspectors, draw_due_rounds, summary_table
 from credit_pipeline.orchestration import Pipeline, as_of_date, daily_asset
 
 

@@ -3,10 +3,10 @@
 import dagster as dg
 
 from credit_pipeline.grading.svg import as_markdown
-from credit_pipeline.inspection.plan_pictures import findings_over_visits
-from credit_pipeline.inspection.planning import read_workbench, write_what_if
-from credit_pipeline.inspection.simulation import simulate, uniform
-from credit_pipeline.inspection.what_if import capacity_rows, curve, what_if_rows, workload_markdown
+from credit_pipeline.inspection.plans.plan_pictures import findings_over_visits
+from credit_pipeline.inspection.plans.planning import read_workbench, write_what_if
+from credit_pipeline.inspection.plans.simulation import simulate, uniform
+from credit_pipeline.inspection.plans.what_if import capacity_rows, curve, what_if_rows, workload_markdown
 from credit_pipeline.orchestration import Pipeline, as_of_date, daily_asset
 from credit_pipeline.warehouse import connect
 

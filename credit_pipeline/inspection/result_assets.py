@@ -6,8 +6,15 @@ from typing import Any
 import dagster as dg
 
 from credit_pipeline.grading.svg import as_markdown
-from credit_pipeline.inspection import publication, rate_words, rates, result_pictures, results, round_report
-from credit_pipeline.inspection.round_store import RoundStore
+from credit_pipeline.inspection.outcomes import (
+    publication,
+    rate_words,
+    rates,
+    result_pictures,
+    results,
+    round_report,
+)
+from credit_pipeline.inspection.rounds.store import RoundStore
 from credit_pipeline.orchestration import Pipeline, as_of_date, daily_asset
 from credit_pipeline.warehouse import connect
 

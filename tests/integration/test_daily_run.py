@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from credit_pipeline.feeds.catalogue import feed_names, get_feed
-from credit_pipeline.inspection.protocol import quota
+from credit_pipeline.inspection.draws.protocol import quota
 from tests_support import Place
 
 

@@ -14,13 +14,13 @@ from typer.testing import CliRunner, Result
 from credit_pipeline.audit.log import AuditLog
 from credit_pipeline.cli import app
 from credit_pipeline.errors import BadInput, CreditPipelineError
-from credit_pipeline.inspection.planning import (
+from credit_pipeline.inspection.plans.planning import (
     planned_rounds,
     read_workbench,
     write_what_if,
 )
-from credit_pipeline.inspection.simulation import simulate
-from credit_pipeline.inspection.what_if import what_if_rows
+from credit_pipeline.inspection.plans.simulation import simulate
+from credit_pipeline.inspection.plans.what_if import what_if_rows
 from credit_pipeline.settings import POLICY_DIR, Settings
 from credit_pipeline.transform.policy import exceptions_for_audit, exceptions_in_force
 from credit_pipeline.transform.policy_pack import table_specs

@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 
-from credit_pipeline.inspection.draw import DRAW_SQL
+from credit_pipeline.inspection.draws.draw import DRAW_SQL
 from credit_pipeline.settings import DBT_PROJECT_DIR, Settings
 from credit_pipeline.transform.dbt import dbt_args, dbt_environment, dbt_executable, dbt_vars
 

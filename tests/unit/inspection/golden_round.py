@@ -21,11 +21,11 @@ import pyarrow as pa
 
 from credit_pipeline.audit.checkpoints import CheckpointStore
 from credit_pipeline.audit.log import AuditLog
-from credit_pipeline.inspection import parties, protocol
-from credit_pipeline.inspection.bundle import write_bundle
-from credit_pipeline.inspection.entropy import Announcement
-from credit_pipeline.inspection.parties import Party
-from credit_pipeline.inspection.round_office import RoundOffice
+from credit_pipeline.inspection.draws import parties, protocol
+from credit_pipeline.inspection.draws.entropy import Announcement
+from credit_pipeline.inspection.draws.parties import Party
+from credit_pipeline.inspection.rounds.bundle import write_bundle
+from credit_pipeline.inspection.rounds.office import RoundOffice
 from credit_pipeline.settings import Settings
 from credit_pipeline.warehouse import lake_id
 

@@ -13,10 +13,10 @@ import duckdb
 import pyarrow as pa
 
 from credit_pipeline.audit.log import AuditLog
-from credit_pipeline.inspection.parties import Party
-from credit_pipeline.inspection.protocol import quota
-from credit_pipeline.inspection.round_office import RoundOffice
-from credit_pipeline.inspection.rounds import assign_inspectors, draw_due_rounds
+from credit_pipeline.inspection.draws.parties import Party
+from credit_pipeline.inspection.draws.protocol import quota
+from credit_pipeline.inspection.rounds.daily import assign_inspectors, draw_due_rounds
+from credit_pipeline.inspection.rounds.office import RoundOffice
 from credit_pipeline.settings import Settings
 from credit_pipeline.warehouse import RunTarget, mark_current
 

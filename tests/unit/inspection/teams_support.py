@@ -12,7 +12,7 @@ from typing import Any
 import networkx as nx  # type: ignore[import-untyped, unused-ignore]
 import pyarrow as pa
 
-from credit_pipeline.inspection.assignment import Assignment, assign
+from credit_pipeline.inspection.teams.assignment import Assignment, assign
 
 USCCS = [f"914113000000000{number:02d}X" for number in range(60)]
 ROSTER = ("unit_id", "inspector_id", "is_leader", "region_prefix", "skills", "excluded_reason")

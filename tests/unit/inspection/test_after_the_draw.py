@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from round_support import PLAN, ROUND, City, uscc
 
 from credit_pipeline.errors import BadInput
-from credit_pipeline.inspection import protocol
-from credit_pipeline.inspection.round_record import State
-from credit_pipeline.inspection.rounds import assign_wave
-from credit_pipeline.inspection.top_ups import drawn_set, next_inspector, open_visits
+from credit_pipeline.inspection.draws import protocol
+from credit_pipeline.inspection.rounds.daily import assign_wave
+from credit_pipeline.inspection.rounds.record import State
+from credit_pipeline.inspection.rounds.top_ups import drawn_set, next_inspector, open_visits
 
 APPROVED = {"event_id": "E1", "event_date": "2026-03-05", "approvers": ["Li", "Wang"]}
 

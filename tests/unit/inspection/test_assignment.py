@@ -10,7 +10,7 @@ import pytest
 from teams_support import ROSTER, USCCS, VISITS, Unit, plain, seed, table, teams
 
 from credit_pipeline.errors import BadInput
-from credit_pipeline.inspection.assignment import SCHEMA, assign, standing_assignments
+from credit_pipeline.inspection.teams.assignment import SCHEMA, assign, standing_assignments
 
 NOBODY = table(ROSTER, [])
 

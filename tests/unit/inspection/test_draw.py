@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from credit_pipeline.errors import BadInput
-from credit_pipeline.inspection import protocol
-from credit_pipeline.inspection.draw import draw_round, frame_root
+from credit_pipeline.inspection.draws import protocol
+from credit_pipeline.inspection.draws.draw import draw_round, frame_root
 
 SEED = hashlib.sha256(b"a fixed seed").hexdigest()
 ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"

@@ -28,11 +28,11 @@ from golden_round import (
 )
 
 from credit_pipeline.errors import BadInput
-from credit_pipeline.inspection import protocol
 from credit_pipeline.inspection import verify_draw as v
-from credit_pipeline.inspection.assignment import assign
-from credit_pipeline.inspection.bundle import write_bundle
-from credit_pipeline.inspection.rule import VERIFIER_PATH
+from credit_pipeline.inspection.draws import protocol
+from credit_pipeline.inspection.draws.rule import VERIFIER_PATH
+from credit_pipeline.inspection.rounds.bundle import write_bundle
+from credit_pipeline.inspection.teams.assignment import assign
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "sampling_vectors.json").read_text("utf-8"))
 VERSIONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13")

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from credit_pipeline.errors import BadInput, IntegrityError
-from credit_pipeline.inspection import protocol, statements
+from credit_pipeline.inspection.draws import protocol, statements
 
 VECTORS_DIR = Path(__file__).parent / "vectors"
 VECTORS: dict[str, Any] = json.loads((VECTORS_DIR / "sampling_vectors.json").read_text("utf-8"))

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from credit_pipeline.inspection.draw import draw_round
+from credit_pipeline.inspection.draws.draw import draw_round
 
 DRAWS, POPULATION, SAMPLE = 10_000, 200, 20
 SHARE = SAMPLE / POPULATION

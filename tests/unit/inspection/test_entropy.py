@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from credit_pipeline.errors import BadInput
-from credit_pipeline.inspection import protocol
-from credit_pipeline.inspection.entropy import POOLS, Announcement, Entropy, choose_entropy, encode
+from credit_pipeline.inspection.draws import protocol
+from credit_pipeline.inspection.draws.entropy import POOLS, Announcement, Entropy, choose_entropy, encode
 
 KL8 = " ".join(f"{n:02}" for n in range(1, 21))
 DAY = date(2026, 3, 2)

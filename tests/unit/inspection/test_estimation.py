@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from credit_pipeline.errors import BadInput
-from credit_pipeline.inspection import estimation
-from credit_pipeline.inspection.estimation import Rate, Results, Sample, rate, variance
+from credit_pipeline.inspection.outcomes import estimation
+from credit_pipeline.inspection.outcomes.estimation import Rate, Results, Sample, rate, variance
 
 
 def results(

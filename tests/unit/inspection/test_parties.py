@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from round_support import PLAN, ROUND, City
 
 from credit_pipeline.errors import BadInput, IntegrityError
-from credit_pipeline.inspection import protocol
-from credit_pipeline.inspection.parties import Party, verify_commitment, verify_reveal
-from credit_pipeline.inspection.statements import entropy_statement
+from credit_pipeline.inspection.draws import protocol
+from credit_pipeline.inspection.draws.parties import Party, verify_commitment, verify_reveal
+from credit_pipeline.inspection.draws.statements import entropy_statement
 
 TIME = "2026-03-02T03:00:00Z"
 

@@ -12,9 +12,9 @@ import pytest
 from results_support import DAY, FROZEN, PLAN, Record, Rounds, draw, result, warehouse
 
 from credit_pipeline.errors import BadInput
-from credit_pipeline.inspection import rate_words, result_pictures
-from credit_pipeline.inspection.rates import make_hits, make_rates, read_table
-from credit_pipeline.inspection.results import load_windows, make_progress, windows_of_rounds
+from credit_pipeline.inspection.outcomes import rate_words, result_pictures
+from credit_pipeline.inspection.outcomes.rates import make_hits, make_rates, read_table
+from credit_pipeline.inspection.outcomes.results import load_windows, make_progress, windows_of_rounds
 
 
 def frame(rows: list[tuple[str, str, str, str, str]]) -> pa.Table:

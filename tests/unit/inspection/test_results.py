@@ -10,8 +10,13 @@ import pytest
 from results_support import DAY, PLAN, Rounds, draw, result, warehouse
 
 from credit_pipeline.errors import CreditPipelineError
-from credit_pipeline.inspection.publication import Clock, make_clock
-from credit_pipeline.inspection.results import Progress, load_windows, make_progress, windows_of_rounds
+from credit_pipeline.inspection.outcomes.publication import Clock, make_clock
+from credit_pipeline.inspection.outcomes.results import (
+    Progress,
+    load_windows,
+    make_progress,
+    windows_of_rounds,
+)
 
 
 def made(

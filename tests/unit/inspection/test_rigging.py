@@ -12,8 +12,8 @@ from round_support import KL8, PLAN, ROUND, City, frame_rows, roster_rows
 
 from credit_pipeline.audit.log import canonical_json, sha256_hex
 from credit_pipeline.errors import BadInput, IntegrityError
-from credit_pipeline.inspection.entropy import Announcement
-from credit_pipeline.inspection.round_record import RoundRecord
+from credit_pipeline.inspection.draws.entropy import Announcement
+from credit_pipeline.inspection.rounds.record import RoundRecord
 
 PARTIES = ("credit_office", "audit_office", "justice_office")
 NEXT = date(2026, 3, 3)

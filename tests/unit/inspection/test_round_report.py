@@ -10,9 +10,9 @@ import duckdb
 from results_support import DAY, PLAN, Record, Rounds, draw, result, warehouse
 
 from credit_pipeline.audit.log import AuditLog
-from credit_pipeline.inspection.result_pictures import round_funnel, round_units
-from credit_pipeline.inspection.results import load_windows, make_progress, windows_of_rounds
-from credit_pipeline.inspection.round_report import (
+from credit_pipeline.inspection.outcomes.result_pictures import round_funnel, round_units
+from credit_pipeline.inspection.outcomes.results import load_windows, make_progress, windows_of_rounds
+from credit_pipeline.inspection.outcomes.round_report import (
     RoundLine,
     line_markdown,
     make_summary,

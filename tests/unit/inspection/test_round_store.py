@@ -16,13 +16,13 @@ import pytest
 from round_support import DAY, KL8, PLAN, ROUND, City, frame_rows, roster_rows
 
 from credit_pipeline.errors import BadInput, CreditPipelineError, IntegrityError
-from credit_pipeline.inspection import protocol
-from credit_pipeline.inspection.round_office import RoundOffice
-from credit_pipeline.inspection.round_record import RoundRecord, State
-from credit_pipeline.inspection.round_store import RoundStore
-from credit_pipeline.inspection.round_tables import live_tables
-from credit_pipeline.inspection.rule import read_rule
-from credit_pipeline.inspection.statements import entropy_statement
+from credit_pipeline.inspection.draws import protocol
+from credit_pipeline.inspection.draws.rule import read_rule
+from credit_pipeline.inspection.draws.statements import entropy_statement
+from credit_pipeline.inspection.rounds.office import RoundOffice
+from credit_pipeline.inspection.rounds.record import RoundRecord, State
+from credit_pipeline.inspection.rounds.store import RoundStore
+from credit_pipeline.inspection.rounds.tables import live_tables
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from credit_pipeline.errors import BadInput
-from credit_pipeline.inspection.plan_pictures import findings_over_visits
-from credit_pipeline.inspection.simulation import (
+from credit_pipeline.inspection.plans.plan_pictures import findings_over_visits
+from credit_pipeline.inspection.plans.simulation import (
     GRADES,
     Cell,
     Group,
@@ -27,7 +27,7 @@ from credit_pipeline.inspection.simulation import (
     simulate,
     uniform,
 )
-from credit_pipeline.inspection.what_if import capacity_rows, curve, what_if, what_if_rows
+from credit_pipeline.inspection.plans.what_if import capacity_rows, curve, what_if, what_if_rows
 
 PLAN = "P2026GENERAL"
 RATIOS = {"GENERAL": (0, 500, 2000, 5000, 10000), "SAFETY": (300, 500, 2000, 5000, 10000)}

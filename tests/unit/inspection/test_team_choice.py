@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from teams_support import USCCS, Replay, Unit, plain, seed, teams
 
-from credit_pipeline.inspection import team_choice
-from credit_pipeline.inspection.assignment import assign, standing_assignments
+from credit_pipeline.inspection.teams import team_choice
+from credit_pipeline.inspection.teams.assignment import assign, standing_assignments
 
 REGIONS = ["", "411302", "411330", "411330101"]
 SKILLS = ["", "food", "fire", "fire+food"]

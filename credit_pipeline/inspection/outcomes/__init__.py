@@ -1,0 +1,1 @@
+"""What came of the draw: progress, the clock of publication, estimated rates."""

@@ -1,0 +1,222 @@
+"""The daily step of all rounds, and the tables that show them.
+
+Here: which rounds are due or unfinished, taking each as far as it goes, `inspection_draws` and `inspector_assignments`.
+Not here: a single step (`inspection.rounds.office`), the files (`inspection.rounds.store`), who inspects
+(`inspection.teams.assignment`). Every step that is already taken is left as it is, so a re-run, a re-execution from the UI
+or a run after a crash cannot draw anew. A replay of a past day draws nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import duckdb
+import pyarrow as pa
+
+from credit_pipeline.audit.log import AuditLog
+from credit_pipeline.errors import BadInput
+from credit_pipeline.inspection.rounds.office import RoundOffice, RoundOutcome
+from credit_pipeline.inspection.rounds.record import LIVE, RoundRecord, State
+from credit_pipeline.inspection.rounds.store import RoundStore
+from credit_pipeline.inspection.rounds.tables import announcements, roster_of_day
+from credit_pipeline.inspection.teams.assignment import SCHEMA as ASSIGNMENT_SCHEMA
+from credit_pipeline.settings import Settings
+from credit_pipeline.warehouse import RunTarget, connect, current_as_of_date
+
+DRAWS_SCHEMA = pa.schema(
+    {
+        "plan_id": pa.string(),
+        "round": pa.int32(),
+        "frozen_date": pa.date32(),
+        "unit_id": pa.string(),
+        "item_code": pa.string(),
+        "uscc": pa.string(),
+        "platform_grade": pa.string(),
+        "rank": pa.int64(),
+        "stratum_size": pa.int64(),
+        "quota": pa.int64(),
+        "ticket": pa.string(),
+        "is_top_up": pa.bool_(),
+        "replaces": pa.string(),
+    }
+)
+ASSIGNMENTS_SCHEMA = pa.schema(
+    [pa.field("plan_id", pa.string()), pa.field("round", pa.int32()), *ASSIGNMENT_SCHEMA]
+)
+
+
+def due_rounds(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int]]:
+    """(plan, round) of every round in force, by plan."""
+    return [
+        (str(plan), int(round_))
+        for plan, round_ in connection.execute(
+            "select plan_id, round from inspection.inspection_rounds order by plan_id, round"
+        ).fetchall()
+    ]
+
+
+def summary_table(outcomes: list[RoundOutcome]) -> str:
+    """The rounds as a Markdown table: counts and what is waited for, nothing by grade or enterprise."""
+    lines = ["| plan | round | state | drawn | waiting for | not proven |", "|---|---|---|---|---|---|"]
+    for one in outcomes:
+        missing = " ".join(one.missing_assurances) or "-"
+        lines.append(
+            f"| {one.plan_id} | {one.round} | {one.state} | {one.drawn} | {one.waiting_for or '-'} | {missing} |"
+        )
+    return "\n".join(lines)
+
+
+def _rounds_at_work(store: RoundStore, connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int | str]]:
+    """Those in force, and those begun earlier that are not assigned yet."""
+    unfinished = [(record.plan_id, record.round) for record in store.records() if record.state in LIVE]
+    return sorted({*due_rounds(connection), *unfinished}, key=lambda one: (one[0], str(one[1]).zfill(32)))
+
+
+def draw_due_rounds(
+    settings: Settings, target: RunTarget, audit: AuditLog, run_id: str | None
+) -> list[RoundOutcome]:
+    """Take every round that is due or unfinished as far as it goes up to its draw, then load all draws.
+
+    The frame is frozen on the first day on which it has rows; commitments, entropy and reveals of other parties are
+    waited for. With one party and no public entropy all happens at once.
+    """
+    office = RoundOffice(settings, audit, run_id)
+    with connect(settings, target.path) as connection:
+        outcomes = []
+        for plan_id, round_ in _rounds_at_work(office.store, connection):
+            record = office.record(plan_id, round_)
+            is_new = record is None
+            if target.is_replay:
+                if record is not None and record.frozen_date <= target.as_of_date:
+                    outcomes.append(office.outcome(record))
+                continue
+            if record is None:
+                record = office.freeze(connection, plan_id, int(round_), target.as_of_date)
+            if record is None:
+                waiting = "a frame: no enterprise is in the scope of the plan yet"
+                outcomes.append(RoundOutcome(plan_id, round_, waiting_for=waiting))
+                continue
+            known = announcements(connection, target.as_of_date)
+            outcome = office.advance(plan_id, round_, known, target.as_of_date, connection)
+            outcomes.append(replace(outcome, is_new=is_new))
+        load_draws(office.store, connection, target)
+    return outcomes
+
+
+def assign_inspectors(
+    settings: Settings, target: RunTarget, audit: AuditLog, run_id: str | None
+) -> list[RoundOutcome]:
+    """Give every drawn enterprise its inspectors, once, and load all assignments.
+
+    The first wave is made from the roster frozen with the frame. If that held nobody who may inspect, the round stays
+    drawn until the directory of inspectors is there, and takes the roster of that day. Enterprises that came by
+    top-up and units without a lawful assignment wait for `draw assign`.
+    """
+    office = RoundOffice(settings, audit, run_id)
+    with connect(settings, target.path) as connection:
+        outcomes = []
+        for record in _known_rounds(office.store, target):
+            if record.state not in (State.DRAWN, State.ASSIGNED):
+                continue
+            if record.state is State.DRAWN and not target.is_replay:
+                outcomes.append(_first_wave(office, connection, record))
+            else:
+                open_units = {unit for unit, _, _ in office.store.open_visits(record.plan_id, record.round)}
+                reason = "visits without inspectors; remedy: credit-pipeline draw assign"
+                outcomes.append(office.outcome(record, unassigned=dict.fromkeys(sorted(open_units), reason)))
+        load_assignments(office.store, connection, target)
+    return outcomes
+
+
+def _first_wave(
+    office: RoundOffice, connection: duckdb.DuckDBPyConnection, record: RoundRecord
+) -> RoundOutcome:
+    plan_id, round_ = record.plan_id, record.round
+    if _holds_inspectors(office.store.table(plan_id, round_, "roster")):
+        return office.assign(plan_id, round_, None)
+    later = roster_of_day(connection, plan_id, round_)
+    if _holds_inspectors(later[0]):
+        return office.assign(plan_id, round_, later)
+    why = "no inspector with a valid certificate is known; deliver the feed inspectors"
+    return office.outcome(record, unassigned={"*": why})
+
+
+def advance_round(office: RoundOffice, plan_id: str, round_: int | str) -> RoundOutcome:
+    """`draw advance`: as far as a frozen round goes now, with what the current warehouse knows."""
+    settings = office.settings
+    day = current_as_of_date(settings)
+    if day is None:
+        raise BadInput("there is no warehouse yet; remedy: credit-pipeline run")
+    office.existing(plan_id, round_)
+    with connect(settings, settings.warehouse_path, read_only=True) as connection:
+        outcome = office.advance(plan_id, round_, announcements(connection, day), day)
+        record = office.store.record(plan_id, round_)
+        return _first_wave(office, connection, record) if record.state is State.DRAWN else outcome
+
+
+def assign_wave(office: RoundOffice, plan_id: str, round_: int | str) -> RoundOutcome:
+    """`draw assign`: the visits without inspectors, from the roster that the current warehouse knows."""
+    record = office.existing(plan_id, round_)
+    with connect(office.settings, office.settings.warehouse_path, read_only=True) as connection:
+        if record.state is State.DRAWN:
+            return _first_wave(office, connection, record)
+        later = roster_of_day(connection, plan_id, round_)
+    if not _holds_inspectors(later[0]):
+        # The plan has gone on to its next round, whose roster is another one: the frozen one is what is left.
+        return office.assign(plan_id, round_, None)
+    return office.assign(plan_id, round_, later)
+
+
+def refresh_tables(settings: Settings) -> None:
+    """Shows a step taken by command in the current warehouse; the extracts follow with the next run."""
+    day = current_as_of_date(settings)
+    if day is None or not settings.warehouse_path.exists():
+        return
+    target = RunTarget(day, settings.warehouse_path, False)
+    store = RoundStore(settings.draws_dir)
+    with connect(settings, settings.warehouse_path) as connection:
+        load_draws(store, connection, target)
+        load_assignments(store, connection, target)
+
+
+def _holds_inspectors(roster: pa.Table) -> bool:
+    return "" in roster["excluded_reason"].to_pylist()
+
+
+def _known_rounds(store: RoundStore, target: RunTarget) -> list[RoundRecord]:
+    """The rounds of the day whose result counts: an aborted one sends nobody anywhere."""
+    return [
+        record
+        for record in store.records()
+        if record.frozen_date <= target.as_of_date and record.state is not State.ABORTED
+    ]
+
+
+def load_draws(store: RoundStore, connection: duckdb.DuckDBPyConnection, target: RunTarget) -> None:
+    """`inspection.inspection_draws`: every enterprise drawn or added in every round known on the day, by item."""
+    tables = [DRAWS_SCHEMA.empty_table()]
+    for record in _known_rounds(store, target):
+        if "draw.parquet" in record.files:
+            drawn = store.drawn(record.plan_id, record.round).table
+            frozen = pa.repeat(pa.scalar(record.frozen_date, pa.date32()), drawn.num_rows)
+            drawn = drawn.append_column("frozen_date", frozen)
+            tables.append(drawn.select(DRAWS_SCHEMA.names).cast(DRAWS_SCHEMA))
+    order = "plan_id, round, unit_id, item_code, platform_grade, rank"
+    _replace_table(connection, "inspection.inspection_draws", pa.concat_tables(tables), order)
+
+
+def load_assignments(store: RoundStore, connection: duckdb.DuckDBPyConnection, target: RunTarget) -> None:
+    """`inspection.inspector_assignments`: who visits whom as it stands now, in every round known on the day."""
+    tables = [ASSIGNMENTS_SCHEMA.empty_table()]
+    for record in _known_rounds(store, target):
+        found = store.assignments(record.plan_id, record.round)
+        if found is not None:
+            tables.append(found.select(ASSIGNMENTS_SCHEMA.names).cast(ASSIGNMENTS_SCHEMA))
+    order = "plan_id, round, unit_id, uscc, position"
+    _replace_table(connection, "inspection.inspector_assignments", pa.concat_tables(tables), order)
+
+
+def _replace_table(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table, order: str) -> None:
+    connection.register("incoming", table)
+    connection.execute(f"create or replace table {name} as select * from incoming order by {order}")
+    connection.unregister("incoming")
