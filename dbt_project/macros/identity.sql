@@ -14,6 +14,7 @@
                 "inspection_results": {"hint": "substr(unit_id, 1, 6)"},
                 "judgment_defaulters": {"name": "enterprise_name"},
                 "leads": {},
+                "recusals": {},
                 "licences": {
                     "name": "party_name",
                     "reg_no": "reg_no",
