@@ -171,8 +171,11 @@ def _entropy(**changes: str) -> Change:
     return change
 
 
-def _first_numbers(text: str) -> str:
-    return ".".join(f"{number:02}" for number in range(1, 21)) if text == "low" else text
+def _sign_for_all(b: Tampered, *names: str) -> None:
+    """The office signs the other parties' reveals for the entropy as it is now, in these names."""
+    for statement, name in zip(b.json["reveals.json"][1:], names, strict=True):
+        statement |= {"signed_by": name, "entropy": b.json["entropy.json"]["entropy"]}
+        b.sign_statement(statement, label=b"REVEAL1|")
 
 
 INPUT |= {
@@ -194,26 +197,43 @@ INPUT |= {
             entropy="SSQ:2026126:01.02.03.04.05.06+07;DLT:26126:01.02.03.04.05+01.02")), "the fallback was taken after 0 days",
     ),
     "entropy: NONE instead": (_json("entropy.json", lambda e: e.update(announcements=[], entropy="NONE")), "are not those of the plan"),
-    "reveal: another number": (_json("reveals.json", lambda r: r.update(justice_office="ab" * 32)), "justice_office does not open its commitment"),
-    "reveal: one withheld": (_json("reveals.json", lambda r: r.pop("justice_office")), "not those that committed"),
-    "reveal: the office's own, chosen late": (_json("reveals.json", lambda r: r.update(credit_office="cd" * 32)), "credit_office does not open its commitment"),
+    "reveal: another number": (_json("reveals.json", lambda r: r[2].update(reveal="ab" * 32)), "justice_office does not open its commitment"),
+    "reveal: one withheld": (_json("reveals.json", lambda r: r.pop()), "not those that committed"),
+    "reveal: the office's own, chosen late": (_json("reveals.json", lambda r: r[0].update(reveal="cd" * 32)), "credit_office does not open its commitment"),
+    "reveal: the lottery issue exchanged, all numbers known": (
+        _entropy(numbers="01.02.03.04.05.06.07.08.09.10.11.12.13.14.15.16.17.18.19.20"), "discipline_office is signed for another entropy, 'KL8:2026292:02"
+    ),
+    "reveal: a later issue, signed by the office for the others": (
+        lambda b: (_entropy(issue="2026293")(b), _sign_for_all(b, "discipline_office", "justice_office")),
+        "party discipline_office: the signature is not one of the key of discipline_office",
+    ),
+    "reveal: everybody's escrow opened by the office for a later issue": (
+        lambda b: (_entropy(issue="2026293")(b), _sign_for_all(b, "credit_office", "credit_office")), "credit_office alone signed for the entropy"
+    ),
+    "reveal: signed by a stranger": (
+        lambda b: (b.json["reveals.json"][1].update(signed_by="friend"), b.sign_statement(b.json["reveals.json"][1], label=b"REVEAL1|")),
+        "signed_by 'friend' is no party",
+    ),
+    "reveal: without the entropy": (_json("reveals.json", lambda r: r[2].pop("entropy")), "party justice_office: its fields are not those of REVEAL1"),
+    "reveal: of another round": (_json("reveals.json", lambda r: r[1].update(round=2)), "party discipline_office is of plan P2026GOLDEN, round 2"),
+    "reveal: the order of the parties": (lambda b: b.json["reveals.json"].reverse(), "not those that committed, in this order"),
     "commitment: order of the parties": (lambda b: b.json["commitments.json"].reverse(), "the parties are not credit_office, discipline_office"),
     "commitment: one missing": (lambda b: b.json["commitments.json"].pop(), "the parties are not"),
     "commitment: another number for another party": (
         lambda b: (b.json["commitments.json"][1].update(commitment=v.sha256("COMMIT1|P2026GOLDEN|1|discipline_office|" + "ef" * 32)),
-                   b.json["reveals.json"].update(discipline_office="ef" * 32)),
+                   b.json["reveals.json"][1].update(reveal="ef" * 32)),
         "discipline_office: the signature is not one of this party's key",
     ),
     "commitment: signed by the office for another party": (
-        lambda b: b.sign_commitment(b.json["commitments.json"][2]), "justice_office: the signature is not one of this party's key"
+        lambda b: b.sign_statement(b.json["commitments.json"][2]), "justice_office: the signature is not one of this party's key"
     ),
     "commitment: another time": (_json("commitments.json", lambda c: c[2].update(time="2026-10-31T00:00:00Z")), "justice_office: the signature"),
     "commitment: made after the lottery": (
-        lambda b: (b.json["commitments.json"][0].update(time="2026-11-02T00:00:00Z"), b.sign_commitment(b.json["commitments.json"][0])),
+        lambda b: (b.json["commitments.json"][0].update(time="2026-11-02T00:00:00Z"), b.sign_statement(b.json["commitments.json"][0])),
         "credit_office signed on 2026-11-02, after the log had all commitments",
     ),
     "commitment: before the freeze": (
-        lambda b: (b.json["commitments.json"][0].update(time="2026-10-29T00:00:00Z"), b.sign_commitment(b.json["commitments.json"][0])),
+        lambda b: (b.json["commitments.json"][0].update(time="2026-10-29T00:00:00Z"), b.sign_statement(b.json["commitments.json"][0])),
         "credit_office signed on 2026-10-29, before the freeze",
     ),
     "commitment: of another round": (_json("commitments.json", lambda c: c[1].update(round=2)), "is of plan P2026GOLDEN, round 2"),
