@@ -208,13 +208,17 @@ class RoundOffice:
         return self.store.seed(record.plan_id, record.round, self.reveals(record))
 
     def draw(
-        self, plan_id: str, round_: protocol.Round, connection: duckdb.DuckDBPyConnection | None = None
+        self,
+        plan_id: str,
+        round_: protocol.Round,
+        day: date,
+        connection: duckdb.DuckDBPyConnection | None = None,
     ) -> RoundRecord:
-        """DRAWN, from the frozen files only."""
+        """DRAWN, from the frozen files only; `day`: what the models know the draw by."""
         before = self.existing(plan_id, round_)
         self.seed(before)
         reveals = self.reveals(before)
-        return self._logged(before, self.store.draw(plan_id, round_, reveals, connection))
+        return self._logged(before, self.store.draw(plan_id, round_, reveals, day, connection))
 
     def _committed_day(self, plan_id: str, round_: protocol.Round) -> date:
         for event, time, _ in round_events(self.audit, plan_id, round_):
@@ -343,7 +347,7 @@ class RoundOffice:
                 return self.outcome(record, waiting_for=found)
             record = found
         if record.state is State.ENTROPY and not self._missing_reveals(record):
-            record = self.draw(plan_id, round_, connection)
+            record = self.draw(plan_id, round_, today, connection)
         return self.outcome(record)
 
     def waiting_for(self, record: RoundRecord) -> str:

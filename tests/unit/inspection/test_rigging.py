@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from round_support import KL8, PLAN, ROUND, City, frame_rows, roster_rows
+from round_support import DAY, KL8, PLAN, ROUND, City, frame_rows, roster_rows
 
 from credit_pipeline.audit.log import canonical_json, sha256_hex
 from credit_pipeline.errors import BadInput, IntegrityError
 from credit_pipeline.inspection.draws.entropy import Announcement
 from credit_pipeline.inspection.rounds.record import RoundRecord
+from credit_pipeline.warehouse import connect
 
 PARTIES = ("credit_office", "audit_office", "justice_office")
 NEXT = date(2026, 3, 3)
@@ -253,7 +254,7 @@ def test_the_office_alone_cannot_say_which_issue_counted(tmp_path: Path) -> None
     assert waits == ["a party other than credit_office (its own, or an escrow opened by it)"]
     assert town.run(NEXT) == ["ENTROPY"]
     with pytest.raises(BadInput, match="a party other than credit_office"):
-        office.draw(PLAN, ROUND)
+        office.draw(PLAN, ROUND, NEXT)
     town.reveal_others([PARTIES[1]])
     assert town.run(NEXT) == ["ASSIGNED"]
 
@@ -275,6 +276,21 @@ def test_a_replay_draws_nothing(tmp_path: Path) -> None:
     town = City(tmp_path)
     town.build()
     assert town.run(is_replay=True, build=False) == [] and town.files() == {} and town.events() == []
+
+
+def test_a_draw_is_known_from_its_day(tmp_path: Path) -> None:
+    """A replay of the days between freeze and draw must not find whom the later draw hit."""
+    town = _waiting_for_reveals(tmp_path)
+    town.reveal_others(PARTIES[1:])
+    assert town.run(NEXT) == ["ASSIGNED"]
+    assert set(town.office().store.table(PLAN, ROUND, "draw")["drawn_date"].to_pylist()) == {NEXT}
+    for day, is_there in ((DAY, False), (NEXT, True)):
+        town.build(day)
+        town.run(day, is_replay=True, build=False)
+        with connect(town.settings, town.settings.warehouse_path, read_only=True) as connection:
+            for table in ("inspection_draws", "inspector_assignments"):
+                rows = connection.execute(f"select count(*) from inspection.{table}").fetchone()
+                assert rows is not None and bool(rows[0]) is is_there, (day, table)
 
 
 def test_several_plans_go_each_their_own_way(tmp_path: Path) -> None:
