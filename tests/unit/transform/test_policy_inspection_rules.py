@@ -63,7 +63,6 @@ def test_an_exception_in_force_allows_its_ratio(pack: Path) -> None:
     """Prevents a special need, ordered as the notice asks, from being refused."""
     append(pack, "inspection_exceptions", EXCEPTION)
     append(pack, "inspection_ratios", ALLOWED)
-    append(pack, "inspection_exceptions", BY_NAME | {"exception_id": "TX-2026-02"})
     append(pack, "campaigns", CAMPAIGN)
     assert told(pack) == []
 
@@ -104,22 +103,13 @@ def test_an_exception_without_its_papers_is_refused(name: str, pack: Path) -> No
     assert (rule, "inspection_exceptions.csv", line, column) in told(pack)
 
 
-BROKEN_VISITS: dict[str, tuple[dict[str, str], str, str]] = {
-    "of all units": ({"unit_id": "*"}, "exception_without_scope", "unit_id"),
-    "of all items": ({"item_code": "*"}, "exception_without_scope", "item_code"),
-    "of a grade": ({"grade": "A"}, "not_allowed", "grade"),
-    "of a ratio": ({"ratio_bp": "100"}, "not_allowed", "ratio_bp"),
-    "of nobody": ({"kind": "manual_add", "uscc": ""}, "not_a_code", "uscc"),
-    "of a wrong code": ({"uscc": "91411330MA40TE5TX9"}, "not_a_code", "uscc"),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN_VISITS)
-def test_a_visit_by_name_names_one_enterprise_unit_and_item(name: str, pack: Path) -> None:
-    """Prevents manual additions without a scope."""
-    changes, rule, column = BROKEN_VISITS[name]
-    line = append(pack, "inspection_exceptions", BY_NAME | changes)
-    assert (rule, "inspection_exceptions.csv", line, column) in told(pack)
+@pytest.mark.parametrize("kind", ["superior_task", "ratio"])
+def test_an_exception_names_no_enterprise(kind: str, pack: Path) -> None:
+    """Prevents a row that somebody believes to send inspectors to an enterprise, and that does nothing."""
+    line = append(pack, "inspection_exceptions", BY_NAME | {"kind": kind})
+    assert told(pack) == [("not_allowed", "inspection_exceptions.csv", line, "uscc")]
+    line = append(pack, "inspection_exceptions", BY_NAME | {"kind": "manual_add"})
+    assert ("not_allowed", "inspection_exceptions.csv", line, "kind") in told(pack)
 
 
 BROKEN_USES: dict[str, tuple[dict[str, str], dict[str, str], str, str]] = {
@@ -132,10 +122,6 @@ BROKEN_USES: dict[str, tuple[dict[str, str], dict[str, str], str, str]] = {
     "it is for another grade": ({"grade": "C"}, {}, "exception_does_not_reach", "exception_id"),
     "it is for one item": ({"item_code": "SAFETY"}, {}, "exception_does_not_reach", "exception_id"),
     "it orders another ratio": ({}, {"ratio_bp": "900"}, "exception_says_otherwise", "ratio_bp"),
-    "it orders a visit": (
-        {"kind": "manual_add", "item_code": "SAFETY", "grade": "*", "uscc": "91411330MA40TE5TX8", "ratio_bp": ""}, {},
-        "exception_of_other_kind", "exception_id",
-    ),
 }  # fmt: skip
 
 
