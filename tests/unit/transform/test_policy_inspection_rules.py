@@ -184,7 +184,7 @@ PLAN = {
     "plan_template": "joint", "title": "部门联合抽查", "direction": "directed", "initiator": "411300MS",
     "cooperating_units": "411300EE|411300FI", "item_codes": "SAFETY", "region_prefix": "4113", "industry_prefixes": "C26",
     "safety_tag": "any", "rounds_per_year": "2", "first_due_month": "3", "first_due_day": "15", "window_days": "90",
-    "parties": "credit_office|discipline|notary", "entropy_source": "KL8", "entropy_fallback": "SSQ", "entropy_lag_days": "2",
+    "parties": "credit_office|discipline|notary", "entropy_source": "KL8", "entropy_fallback": "SSQ|DLT", "entropy_lag_days": "2",
     "document_no": "宛双随机办〔2026〕1号", "approved_by": "市政府", "basis": "国发〔2019〕5号", "effective_from": "2026-01-01",
     "effective_to": "2026-12-31",
 }  # fmt: skip
@@ -220,6 +220,14 @@ def test_a_joint_plan_of_three_parties_is_sound(pack: Path) -> None:
 BROKEN_JOINTS: dict[str, tuple[dict[str, str], dict[str, str], str, str]] = {
     "the initiator cooperates": ({"cooperating_units": "411300MS"}, {}, "named_twice", "cooperating_units"),
     "the fallback is the source": ({"entropy_fallback": "KL8"}, {}, "no_fallback", "entropy_fallback"),
+    "the source falls back on itself too": (
+        {"entropy_fallback": "SSQ|KL8"},
+        {},
+        "no_fallback",
+        "entropy_fallback",
+    ),
+    "a fallback nobody knows": ({"entropy_fallback": "SSQ|DICE"}, {}, "reference", "entropy_fallback"),
+    "a fallback twice": ({"entropy_fallback": "SSQ|SSQ"}, {}, "named_twice", "entropy_fallback"),
     "no day between": ({"entropy_lag_days": "0"}, {}, "out_of_range", "entropy_lag_days"),
     "two parties of one office": ({}, {"office": "市纪委监委"}, "parties_of_one_office", "parties"),
     "a window beyond the round": ({"window_days": "185"}, {}, "window_too_long", "window_days"),
