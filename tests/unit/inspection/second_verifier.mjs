@@ -329,17 +329,6 @@ must(drawn ? HEX64.test(seedFile.seed_commitment) : same(seedFile, {}), "seed.js
 must(facts.seed_commitment === (seedFile.seed_commitment ?? null), "seed.json: the log holds another seed_commitment");
 must(full || !("seed" in seedFile), "seed.json: a public bundle may not hold the seed");
 
-if (full) authorised();
-console.log(`honest: ${planId} round ${round}, ${manifest.form}, ${state}; office key ${office}`);
-
-function authorised() {
-  const { wave0, wavesOf } = frozenTables();
-  const seed = checkSeed();
-  const cells = checkDraw(seed);
-  const replacedBy = checkTopUps(cells);
-  checkAssignments(seed, cells, replacedBy, wave0, wavesOf);
-}
-
 // ---- §5 trees, frame, quotas, roster
 function merkle(hashes) {
   if (hashes.length === 0) return createHash("sha256").digest();
@@ -361,7 +350,7 @@ function table(name, header, ...keys) {
   for (let i = 1; i < rows.length; i++) must(order(rows[i - 1], rows[i]) < 0, `${name} row ${i + 2}: out of order or twice`);
   return rows;
 }
-var frame, quotas, eligible, roster, recusals;
+let frame, quotas, eligible, roster, recusals;
 function frozenTables() {
   const columns = {
     frame: "unit_id,item_code,uscc,platform_grade,region,is_safety_related,excluded_reason",
@@ -422,7 +411,7 @@ function frozenTables() {
     if (row.platform_grade === "A" && !items.get(row.item_code).is_safety_related) must(row.ratio_bp === 0, `${where}: A has a ratio`);
   });
   must(strata.size === 0, `quotas.csv: no quota for ${[...strata.keys()][0]}`);
-  return { wave0: freeze.roster_root, wavesOf: rosterRoot };
+  return rosterRoot;
 }
 
 // ---- §8 seed
@@ -572,7 +561,7 @@ function flow(visits, room, leaders) {
   if (!isFull) visits.forEach((visit, v) => team[v].size < visit.places && search(v).seen.forEach((id) => reached.add(id)));
   return { full: isFull, reached };
 }
-function checkAssignments(seed, cells, states, frozenRoot, rosterRoot) {
+function checkAssignments(seed, cells, states, rosterRoot) {
   const events = steps.filter((step) => step.event === "round_assigned");
   const k = rule.inspectors_per_visit;
   const expected = [];
@@ -582,7 +571,7 @@ function checkAssignments(seed, cells, states, frozenRoot, rosterRoot) {
     const wave = i + 1;
     const where = `wave ${wave} of the assignment`;
     let of = 0;
-    if (details.wave_roots[i] !== frozenRoot) {
+    if (details.wave_roots[i] !== freeze.roster_root) {
       of = wave;
       ownRosters.add(wave);
       must(rosterRoot(wave) === details.wave_roots[i], `${where}: roster.csv or recusals.csv is not what the log holds`);
@@ -727,3 +716,12 @@ function checkReplacements(visited) {
     logged(`replaced-${String(i + 1).padStart(3, "0")}.json`, r, events[i]);
   });
 }
+
+// ---- all of it
+if (full) {
+  const rosterRoot = frozenTables();
+  const seed = checkSeed();
+  const cells = checkDraw(seed);
+  checkAssignments(seed, cells, checkTopUps(cells), rosterRoot);
+}
+console.log(`honest: ${planId} round ${round}, ${manifest.form}, ${state}; office key ${office}`);
