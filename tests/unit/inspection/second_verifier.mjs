@@ -1,5 +1,5 @@
 // A second verifier of draw bundles, written from docs/draw-format.md alone. node second_verifier.mjs BUNDLE
-// Exit 0: every check passed. 1: the first check that failed is named. 2: no bundle there. No library but node's own.
+// Exit 0: every check passed. 1: the first check that failed is named. 2: the bundle cannot be read. Only node's own library.
 import { createHash, createHmac, createPublicKey, verify as edVerify } from "node:crypto";
 import { existsSync, lstatSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -14,6 +14,12 @@ const fail = (message) => {
   process.exit(1);
 };
 const must = (condition, message) => condition || fail(message);
+const unreadable = (message) => {
+  console.log(`UNREADABLE: ${message}`);
+  process.exit(2);
+};
+const legible = (condition, message) => condition || unreadable(message);
+process.on("uncaughtException", (error) => unreadable(`a value has not the kind of the format (${error.message})`));
 
 // ---- §2 encodings
 const sha = (data) => createHash("sha256").update(data).digest("hex");
@@ -42,21 +48,21 @@ const without = (x, key) => Object.fromEntries(Object.entries(x).filter(([name])
 const bytes = (name) => readFileSync(join(dir, name));
 const text = (name) => {
   const content = bytes(name);
-  must(Buffer.from(content.toString("utf8")).equals(content), `${name} is not UTF-8`);
+  legible(Buffer.from(content.toString("utf8")).equals(content), `${name} is not UTF-8`);
   return content.toString("utf8");
 };
 function parse(line, where) {
   try {
     const value = JSON.parse(line);
-    must(canonical(value) === line, `${where} is not canonical JSON`);
+    legible(canonical(value) === line, `${where} is not canonical JSON`);
     return value;
   } catch (error) {
-    return fail(`${where} is not canonical JSON: ${error.message}`);
+    return unreadable(`${where} is not canonical JSON: ${error.message}`);
   }
 }
 function json(name) {
   const content = text(name);
-  must(content.endsWith("\n"), `${name} does not end with a line end`);
+  legible(content.endsWith("\n"), `${name} does not end with a line end`);
   return parse(content.slice(0, -1), name);
 }
 const FORMS = {
@@ -97,10 +103,10 @@ function csv(name, header) {
     else field += c;
   }
   const quote = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-  must(records.map((row) => `${row.map(quote).join(",")}\n`).join("") === content, `${name} is not CSV as in the format`);
-  must(records.shift()?.join(",") === header, `${name}: the header is not ${header}`);
+  legible(records.map((row) => `${row.map(quote).join(",")}\n`).join("") === content, `${name} is not CSV as in the format`);
+  legible(records.shift()?.join(",") === header, `${name}: the header is not ${header}`);
   return records.map((row, i) => {
-    must(row.length === columns.length, `${name} row ${i + 2}: ${row.length} fields instead of ${columns.length}`);
+    legible(row.length === columns.length, `${name} row ${i + 2}: ${row.length} fields instead of ${columns.length}`);
     const entries = columns.map((column, j) => {
       const form = NUMBERS.has(column) ? /^(0|[1-9][0-9]{0,14})$/ : FORMS[column];
       must(form.test(row[j]), `${name} row ${i + 2}: ${column} has not its form`);
@@ -137,23 +143,26 @@ function signed(key, message, signature) {
   const publicKey = createPublicKey({ key: der, format: "der", type: "spki" });
   return edVerify(null, Buffer.from(message), publicKey, Buffer.from(signature, "hex"));
 }
+const holds = (x, names, where) =>
+  must(same(Object.keys(x).sort(byText), names.split(" ").sort(byText)), `${where}: its fields are not ${names}`);
 const people = (names) => new Set(names.map((name) => name.trim().toLowerCase()).filter(Boolean)).size;
 
 // ---- §1, §3 folder and manifest
 const BOTH = "plan.json freeze.json commitments.json entropy.json seed.json abort.json log.jsonl checkpoints.json";
 const MORE = "reveals.json frame.csv quotas.csv roster.csv recusals.csv draw.csv topups.json assignments.csv replacements.json";
 const manifest = json("bundle.json");
+holds(manifest, "format form plan_id round state files public_key signature", "bundle.json");
 must(manifest.format === "credit-pipeline-draw/1", "bundle.json: another format");
 must(["authorised", "public"].includes(manifest.form), "bundle.json: unknown form");
 const full = manifest.form === "authorised";
 const wanted = (full ? `${BOTH} ${MORE}` : BOTH).split(" ").sort(byText);
 must(same(Object.keys(manifest.files).sort(byText), wanted), "bundle.json does not name the files of its form");
 for (const name of readdirSync(dir)) {
-  must(lstatSync(join(dir, name)).isFile(), `${name} is no plain file`);
   must([...wanted, "bundle.json", "README.md", "verify_draw.py"].includes(name), `${name} does not belong into a bundle`);
+  legible(lstatSync(join(dir, name)).isFile(), `${name} is no plain file`);
 }
 for (const name of wanted) {
-  must(existsSync(join(dir, name)), `${name} is missing`);
+  legible(existsSync(join(dir, name)), `${name} is missing`);
   must(sha(bytes(name)) === manifest.files[name], `${name} is not the file of the manifest`);
 }
 const office = manifest.public_key;
@@ -166,13 +175,14 @@ const logText = text("log.jsonl");
 must(logText.endsWith("\n"), "log.jsonl does not end with a line end");
 const log = logText.slice(0, -1).split("\n").map((row, i) => parse(row, `log.jsonl line ${i + 1}`));
 const isStep = (record) =>
-  record.event?.startsWith("round_") && record.details?.plan_id === planId && record.details?.round === round;
+  record.event?.startsWith("round_") && record.details?.plan_id === planId && String(record.details.round) === String(round);
 log.forEach((record, i) => {
   const where = `log.jsonl line ${i + 1}`;
   must(record.seq === i + 1, `${where}: seq is not ${i + 1}`);
   must(HEX64.test(record.hash), `${where}: no hash`);
   const isReduced = !full && same(Object.keys(record).sort(), ["hash", "seq"]);
   if (isReduced) return;
+  holds(record, "seq prev time event stage run_id details hash", where);
   must(full || isStep(record), `${where}: the public form holds other events only as seq and hash`);
   must(record.prev === (i ? log[i - 1].hash : "0".repeat(64)), `${where}: the chain is broken`);
   must(record.hash === sha(`AUDITLOG1|${canonical(without(record, "hash"))}`), `${where}: the hash is not that of the record`);
@@ -186,6 +196,7 @@ checkpoints.forEach((point, i) => {
   must(point.size > (before?.size ?? 0) && point.size <= log.length, `${where}: its size is not behind the one before and in the log`);
   must(point.head === log[point.size - 1].hash, `${where}: head is not the hash of line ${point.size}`);
   must(point.key_id === sha(Buffer.from(office, "hex")).slice(0, 16), `${where}: another key`);
+  holds(point, "log size head time frame_root prev_checkpoint key_id signature", where);
   const statement = without(without(point, "signature"), "key_id");
   must(signed(office, `CHECKPOINT1|${canonical(statement)}`, point.signature), `${where}: false signature`);
 });
@@ -218,6 +229,7 @@ steps.forEach((step, i) => {
   else must(step.event === ORDER[0], `${where}: a round begins with its freeze`);
   if (["round_inspector_replaced", "round_closed"].includes(step.event)) must(previousState === "ASSIGNED", `${where}: nothing is assigned`);
   state = STATES[step.event] ?? state;
+  must(details.round === round, `${where}: round`);
   must(details.state === state, `${where}: state is not ${state}`);
   must(details.step === i + 1, `${where}: step is not ${i + 1}`);
   must(details.last_event === step.event, `${where}: last_event is another`);
@@ -249,10 +261,16 @@ ours(rule, "RULE1", "plan.json");
 must(rule.algorithm === "DRAW1", "plan.json: another algorithm");
 must(rule.inspectors_per_visit >= 2 && rule.rounds_per_year >= 1, "plan.json: inspectors_per_visit or rounds_per_year");
 must(rule.parties.length > 0 && new Set(rule.parties.map((p) => p.party)).size === rule.parties.length, "plan.json: parties");
+must(new Set(rule.parties.map((p) => p.signing_key)).size === rule.parties.length, "plan.json: two parties have one key");
+must(["KL8", "SSQ", "DLT", "NONE"].includes(rule.entropy.source), "plan.json: entropy source");
+must(rule.entropy.source === "NONE" || rule.entropy.lag_days >= 1, "plan.json: lag_days is below 1");
 for (const { party } of rule.parties) must(/^[a-z][a-z0-9_]{0,31}$/.test(party), `plan.json: party ${party}`);
+must(new Set(rule.items.map((item) => item.item_code)).size === rule.items.length, "plan.json: an item stands there twice");
 const items = new Map(rule.items.map((item) => [item.item_code, item]));
 const freeze = json("freeze.json");
 ours(freeze, "FREEZE1", "freeze.json");
+holds(freeze, "format plan_id round frozen_date frame_root frame_size eligible_count unit_sizes quotas_root roster_root rule_sha256", "freeze.json");
+must(isDay(freeze.frozen_date), "freeze.json: frozen_date");
 must(freeze.rule_sha256 === sha(canonical(rule)), "plan.json is not the rule that was frozen");
 const freezeRoot = sha(`FREEZE1|${canonical(freeze)}`);
 must(facts.freeze_root === freezeRoot, "freeze.json is not what the log froze (freeze_root)");
@@ -268,6 +286,7 @@ must(same(commitments.map((c) => c.party), committed ? rule.parties.map((p) => p
 commitments.forEach((c, i) => {
   const where = `commitments.json, ${c.party}`;
   ours(c, "COMMITMENT1", where);
+  holds(c, "format plan_id round party freeze_root commitment escrow_sha256 time signature", where);
   must(c.freeze_root === freezeRoot, `${where} signed another freeze`);
   must(HEX64.test(c.commitment), `${where}: commitment`);
   must(rule.parties.length > 1 ? HEX64.test(c.escrow_sha256) : c.escrow_sha256 === "", `${where}: escrow_sha256`);
@@ -283,6 +302,7 @@ const mixed = stepOf("round_entropy");
 const FORMAT = { KL8: [[20, 80]], SSQ: [[6, 33], [1, 16]], DLT: [[5, 35], [2, 12]] };
 if (mixed) {
   ours(entropy, "ENTROPY1", "entropy.json");
+  holds(entropy, "format plan_id round announcements entropy", "entropy.json");
   const { source, fallback, lag_days: lag, fallback_after_days: wait } = rule.entropy;
   const sources = entropy.announcements.map((a) => a.source);
   if (source === "NONE") must(sources.length === 0, "entropy.json: the rule names no source");
@@ -290,15 +310,17 @@ if (mixed) {
     const earliest = addDays(dayOf(committed.time), lag);
     const latest = addDays(earliest, wait);
     const today = dayOf(mixed.time);
+    must(sources.length > 0, "entropy.json: no announcement");
     if (same(sources, fallback) && !same(sources, [source])) must(today >= latest, "entropy.json: too early for the fallback");
     else must(same(sources, [source]), "entropy.json: not the source of the rule");
     for (const a of entropy.announcements) {
       const where = `entropy.json, ${a.source}`;
+      holds(a, "source issue announced_date numbers", where);
       must(isDay(a.announced_date) && a.announced_date >= earliest, `${where}: announced before the commitments may be used`);
       must(a.announced_date <= today && a.announced_date <= latest, `${where}: announced too late`);
-      must(a.issue.length === 7 ? a.issue.startsWith(a.announced_date.slice(0, 4))
-        : a.issue.length === 5 && a.issue.startsWith(a.announced_date.slice(2, 4)), `${where}: the issue is of another year`);
-      must(/^[0-9]+$/.test(a.issue), `${where}: issue`);
+      must(/^[0-9]{5,8}$/.test(a.issue), `${where}: issue`);
+      const year = { 7: a.announced_date.slice(0, 4), 5: a.announced_date.slice(2, 4) }[a.issue.length] ?? "";
+      must(a.issue.startsWith(year), `${where}: the issue is of another year`);
       const parts = a.numbers.split("+").map((part) => part.split("."));
       must(parts.length === FORMAT[a.source].length, `${where}: numbers`);
       parts.forEach((part, i) => {
@@ -317,6 +339,7 @@ if (mixed) {
 const abort = json("abort.json");
 if (has("round_aborted")) {
   ours(abort, "ABORT1", "abort.json");
+  must(abort.reason.trim() !== "", "abort.json: no reason");
   must(abort.aborted_from === facts.aborted_from, "abort.json: aborted_from is not that of the log");
   must(people(abort.approvers) >= (mixed ? 3 : 1), "abort.json: too few approvers");
   logged("abort.json", abort, lastStep);
@@ -368,7 +391,7 @@ function frozenTables() {
   must(root(["FRAME1", frame, columns.frame.split(",")]) === freeze.frame_root, "frame.csv is not what was frozen (frame_root)");
   must(root(["QUOTA1", quotas, columns.quotas.split(",")]) === freeze.quotas_root, "quotas.csv is not what was frozen (quotas_root)");
   must(rosterRoot(0) === freeze.roster_root, "roster.csv or recusals.csv is not what was frozen (roster_root)");
-  for (const row of roster) must(row.skills === [...new Set(row.skills.split("+"))].sort(byText).join("+"), `roster.csv: skills of ${row.inspector_id}`);
+  for (const row of roster) must(row.skills === row.skills.split("+").sort(byText).join("+"), `roster.csv: skills of ${row.inspector_id}`);
 
   // the rules of the frame
   eligible = frame.filter((row) => row.excluded_reason === "");
@@ -398,6 +421,7 @@ function frozenTables() {
     must(row.stratum_size === (strata.get(cellOf(row)) ?? 0), `${where}: stratum_size is not the number of eligible rows`);
     strata.delete(cellOf(row));
     must(row.rounds_per_year === rule.rounds_per_year, `${where}: rounds_per_year is not that of the rule`);
+    must(row.ratio_bp <= 10000, `${where}: ratio_bp is above 10000`);
     must(row.rounds_due >= 1 && row.rounds_due <= row.rounds_per_year, `${where}: rounds_due`);
     const p = BigInt(row.stratum_size + row.drawn_before) * BigInt(row.ratio_bp) * BigInt(row.rounds_due);
     const q = 10000n * BigInt(row.rounds_per_year);
@@ -480,6 +504,7 @@ function checkTopUps(cells) {
   const states = [standing()];
   topUps.forEach((t, i) => {
     const where = `topups.json, number ${i + 1}`;
+    holds(t, "format number unit_id uscc reason event_id event_date approvers", where);
     must(t.format === "TOPUP1", `${where}: not TOPUP1`);
     must(t.number === i + 1, `${where}: number`);
     must(rule.topup_reasons.includes(t.reason), `${where}: reason is not in the rule`);
@@ -701,9 +726,10 @@ function checkReplacements(visited) {
   for (const visit of visited.values()) visit.team = visit.places_.map(({ id, role }) => ({ id, role }));
   list.forEach((r, i) => {
     const where = `replacements.json, number ${i + 1}`;
+    holds(r, "format number unit_id uscc inspector_id reason declared_date approvers replaced_by", where);
     must(r.format === "REPLACED1", `${where}: not REPLACED1`);
     must(r.number === i + 1, `${where}: number`);
-    must(isDay(r.declared_date) && people(r.approvers) >= 1, `${where}: declared_date or approvers`);
+    must(isDay(r.declared_date) && r.reason.trim() !== "" && people(r.approvers) >= 1, `${where}: declared_date, reason or approvers`);
     const waves = events[i].details.waves;
     const visit = [...visited.values()].find((v) => v.unit === r.unit_id && v.uscc === r.uscc && v.wave <= waves);
     const place = visit?.team.find(({ id }) => id === r.inspector_id);
