@@ -450,6 +450,14 @@ def check_plan(bundle, known):
         )
     if source == "NONE":
         known.open.append("NO PUBLIC ENTROPY: nothing that nobody could know beforehand went into the seed.")
+    tasks = rule.get("superior_tasks", [])
+    need(isinstance(tasks, list), "plan.json: superior_tasks is no list")
+    for task in tasks:
+        for name, pattern in (("unit_id", UNIT), ("item_code", ITEM)):
+            field(task, name, r"\*|" + pattern, "plan.json, superior_tasks")
+        known.open.append("That a superior ordered %s (document %s): by it grade A may be drawn in unit %s for item %s."
+                          % (short(task.get("exception_id")), short(task.get("document_no")), task["unit_id"],
+                             task["item_code"]))  # fmt: skip
     known["rule"], known["items"], known["parties"] = rule, items, parties
     return "%d item(s), %d part%s, entropy %s" % (
         len(items),
@@ -457,6 +465,12 @@ def check_plan(bundle, known):
         "y" if len(parties) == 1 else "ies",
         source,
     )
+
+
+def ordered_by_a_superior(known, unit, item):
+    """Whether the rule lets grade A be drawn here although safety is no concern."""
+    tasks = known["rule"].get("superior_tasks", [])
+    return any(task["unit_id"] in ("*", unit) and task["item_code"] in ("*", item) for task in tasks)
 
 
 def same_round(holder, known, where, format_):
@@ -517,7 +531,7 @@ def check_frame(bundle, known):
         else:
             exempt = grade == "A" and not (items[item]["is_safety_related"] and safety == "1")
             need(
-                not exempt,
+                not exempt or ordered_by_a_superior(known, unit, item),
                 "%s, column excluded_reason: grade A may be drawn for safety only, and this is not" % where,
             )
             strata[unit, item, grade] = strata.get((unit, item, grade), 0) + 1
@@ -565,7 +579,7 @@ def check_quotas(bundle, known):
             ratio >= better,
             "%s, column ratio_bp: %d, below the %d of a better grade" % (where, ratio, better),
         )
-        need(grade != "A" or known["items"][item]["is_safety_related"] or ratio == 0,
+        need(grade != "A" or known["items"][item]["is_safety_related"] or ratio == 0 or ordered_by_a_superior(known, unit, item),
              "%s, column ratio_bp: grade A has a ratio for an item that is not of safety" % where)  # fmt: skip
         ratios[unit, item] = ratio
         quotas[key] = quota

@@ -155,6 +155,11 @@ INPUT |= {
     "plan: no waiting for the lottery": (_json("plan.json", lambda rule: rule["entropy"].update(lag_days=0)), "lag_days of the entropy is below 1"),
     "plan: one inspector a visit": (_json("plan.json", lambda rule: rule.update(inspectors_per_visit=1)), "fewer than two inspectors"),
     "plan: an item made one of safety": (_json("plan.json", lambda rule: rule["items"][0].update(is_safety_related=True)), OTHER_FREEZE),
+    "plan: a superior's task invented": (
+        lambda b: (b.json["plan.json"].update(superior_tasks=[{"exception_id": "TX-1", "document_no": "1", "unit_id": "*", "item_code": "*"}]),
+                   b.rows("frame", excluded_reason="grade_a_exempt")[0].__setitem__(6, "")),
+        "column stratum_size",
+    ),
     "plan: another algorithm": (_json("plan.json", lambda rule: rule.update(algorithm="DRAW2")), "algorithm DRAW1 only"),
     "freeze: another day": (_json("freeze.json", lambda freeze: freeze.update(frozen_date="2026-10-30")), OTHER_FREEZE),
     "freeze: of another round": (_json("freeze.json", lambda freeze: freeze.update(round=2)), "freeze.json is of plan P2026GOLDEN, round 2"),
