@@ -26,6 +26,7 @@ import os
 import re
 import stat
 import sys
+import unicodedata
 from collections import deque
 from datetime import date, datetime, timedelta
 
@@ -215,6 +216,13 @@ def field(holder, name, kind, where):
         right = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
         need(right, "%s: %s is %s, a %s was expected" % (where, name, short(value), kind.__name__))
     return value
+
+
+def visible(name, where):
+    """A name without regard to case and blanks at its ends; one with invisible characters could be two persons."""
+    need(all(unicodedata.category(one) not in ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp") for one in name),
+         "%s: the name %s holds an invisible character" % (where, short(name)))  # fmt: skip
+    return name.strip().casefold()
 
 
 def day(text, where):
@@ -926,7 +934,7 @@ def check_top_ups(bundle, known):
         need(event > day(known["freeze"]["frozen_date"], where),
              "%s: the event of %s was known when the frame was frozen on %s"
              % (where, event, known["freeze"]["frozen_date"]))  # fmt: skip
-        approvers = [a.strip().casefold() for a in field(one, "approvers", list, where) if isinstance(a, str)]
+        approvers = [visible(a, where) for a in field(one, "approvers", list, where) if isinstance(a, str)]
         need(
             len(set(approvers)) == len(one["approvers"]) == 2 and all(approvers),
             "%s: not two different approvers" % where,
@@ -1457,7 +1465,7 @@ def check_abort(bundle, known, aborted_from):
     need(abort.get("aborted_from") == aborted_from, "abort.json: aborted_from is %s, by the log it was %s"
          % (short(abort.get("aborted_from")), aborted_from))  # fmt: skip
     needed = 3 if STATES.index(aborted_from) >= STATES.index("ENTROPY") else 1
-    names = {str(name).strip().casefold() for name in field(abort, "approvers", list, "abort.json")}
+    names = {visible(str(name), "abort.json") for name in field(abort, "approvers", list, "abort.json")}
     need(
         len(names) >= needed and all(names),
         "abort.json: %d approver(s), %d different ones are needed" % (len(names), needed),

@@ -303,6 +303,7 @@ OUTPUT |= {
     "top-up: no event": (_json("topups.json", lambda t: t[0].update(event_id=" ")), "no event of the register"),
     "top-up: one approver": (_json("topups.json", lambda t: t[0].update(approvers=["li-na"])), "not two different approvers"),
     "top-up: one approver under two spellings": (_json("topups.json", lambda t: t[0].update(approvers=["Li-Na", "li-na "])), "not two different approvers"),
+    "top-up: one approver with an invisible character": (_json("topups.json", lambda t: t[0].update(approvers=["li-na", "li\u200b-na"])), "holds an invisible character"),
     "top-up: of one that was not drawn": (lambda b: b.json["topups.json"][0].update(uscc=_drawn(b, "0")[2]), "has not drawn"),
     "top-up: one left out": (lambda b: b.json["topups.json"].clear(), "topups.json lacks top-up 1, which the log has"),
     "top-up: one added": (lambda b: b.json["topups.json"].append(b.json["topups.json"][0] | {"number": 2, "uscc": b.rows("draw", is_drawn="1")[-1][2], "unit_id": "C03"}), "topups.json holds 2 top-ups, the log 1"),
