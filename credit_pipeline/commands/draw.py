@@ -283,9 +283,25 @@ def assign(plan: Plan, round_: RoundNumber, lake: Lake = None) -> None:
 
 
 @app.command()
-def close(plan: Plan, round_: RoundNumber, lake: Lake = None) -> None:
-    """Close a round whose inspections are done."""
+def close(
+    plan: Plan,
+    round_: RoundNumber,
+    even_if_open: Annotated[
+        bool, typer.Option("--even-if-open", help="Also while visits have no result or no inspectors.")
+    ] = False,
+    lake: Lake = None,
+) -> None:
+    """Close a round whose inspections are done. It is not opened again."""
+    from credit_pipeline.inspection.rounds.daily import unfinished_visits
+
     with _office(lake, writes=True) as office:
+        if office.existing(plan, round_).state == "ASSIGNED" and not even_if_open:
+            without_result, without_team = unfinished_visits(office, plan, round_)
+            if without_result or without_team:
+                raise BadInput(
+                    f"{plan} round {round_}: {without_result:,} visit(s) have no result yet, {without_team:,} no inspectors; a "
+                    "closed round is not opened again. Remedy: wait for the results (credit-pipeline run), or --even-if-open"
+                )
         typer.echo(f"{plan} round {round_}: {office.close(plan, round_).state}")
 
 

@@ -231,7 +231,10 @@ _QUOTAS = ExtractTable(
     select
         q.plan_id, q.round, q.item_code, coalesce(p.item_name, q.item_code) as item_name, q.platform_grade, q.stratum_size,
         q.drawn_before, q.ratio_bp, {words("q.rounding", ROUNDING)} as rounding, q.target, q.quota,
-        {basis_words("q.basis")} as basis, coalesce(q.exception_id, '') as exception_id, q.arithmetic
+        {basis_words("q.basis")} as basis, coalesce(q.exception_id, '') as exception_id,
+        {words("q.rounding", ROUNDING)} || '((' || q.stratum_size || ' + ' || q.drawn_before || ') × ' || q.ratio_bp || ' × '
+        || q.rounds_due || ' ÷ (10000 × ' || q.rounds_per_year || ')) = ' || q.target || '；减此前已抽 ' || q.drawn_before
+        || '，不少于 0、不多于可抽企业数：' || q.quota as arithmetic
     from inspection.inspection_quotas q
     left join inspection.plan_items p using (plan_id, round, item_code)
     where q.unit_id = '{{unit}}'
@@ -267,7 +270,7 @@ _LEADS = ExtractTable(
     left join enterprises.enterprises e on e.uscc = l.uscc
     left join extract_items i on i.item_code = l.item_code
     where l.unit_id = '{{unit}}'
-    order by l.received_date, l.lead_id
+    order by coalesce(p.state, '') not in ('open', 'overdue'), l.received_date, l.lead_id
     """,
     {
         "task_no": "线索编号（报送核查结果时填入 task_no，检查来源填“个案”）",

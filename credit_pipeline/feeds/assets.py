@@ -45,6 +45,8 @@ def _raw_asset(feed: Feed) -> dg.AssetsDefinition:
     def raw(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
         collected = collect(feed, pipeline.settings, as_of_date(context), log.info, context.run.run_id)
         report = ingest_feed(feed, pipeline.settings, as_of_date(context), log.debug)
+        for message in report.left:
+            log.warning("%s", message)
         log.info(
             "%s: %d files, read %d, accepted %d, quarantined %d, duplicates %d",
             feed.name,

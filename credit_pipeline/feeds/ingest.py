@@ -85,6 +85,7 @@ def ingest_feed(
         sweep(settings, feed.name, outputs_of(entries))
         known = {entry["sha256"] for entry in entries}
         new: dict[str, tuple[Path, os.stat_result]] = {}
+        left: list[str] = []
         paths = landing_files(settings, feed.name, as_of_date)
         with ThreadPoolExecutor(HASHING_THREADS) as pool:
             looks = [
@@ -94,7 +95,7 @@ def ingest_feed(
             try:
                 status, sha256 = look.result()
             except OSError as error:
-                progress(
+                left.append(
                     f"{shown_path(path, settings)} cannot be read ({error.strerror}) and is left for the next run"
                 )
                 continue
@@ -109,7 +110,7 @@ def ingest_feed(
             for sha256, (path, status) in new.items():
                 report = run.ingest(path, sha256, status)
                 if report is None:
-                    progress(
+                    left.append(
                         f"{shown_path(path, settings)} changes, vanished or cannot be read, and is left for the next "
                         "run"
                     )
@@ -121,7 +122,8 @@ def ingest_feed(
                     + (f"; refused: {report.problem['rule']}" if report.problem else "")
                 )
         in_lake += sum(report.accepted for report in reports)
-        return FeedReport(feed.name, as_of_date, reports, len(paths) - len(new), rows_in_lake=in_lake)
+        known_files = len(paths) - len(new)
+        return FeedReport(feed.name, as_of_date, reports, known_files, rows_in_lake=in_lake, left=left)
 
 
 class _BrokenTable(Exception):

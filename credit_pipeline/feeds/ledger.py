@@ -91,6 +91,8 @@ class FeedReport:
     """The day lies before the last ingested one, so nothing was read."""
     rows_in_lake: int = 0
     """Accepted rows of the feed over all days."""
+    left: list[str] = field(default_factory=list)
+    """Files that changed while they were read, vanished or cannot be read: left for the next run, with the reason."""
 
     @property
     def read(self) -> int:

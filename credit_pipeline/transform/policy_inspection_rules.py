@@ -175,11 +175,8 @@ def _plan_parties(pack: PackCheck, row: Row) -> None:
     sources = pack.values("entropy_sources", "source")
     bits = {source["source"]: whole(source["bits_x10"]) for source in pack.rows("entropy_sources")}
     fallback = distinct(pack, table, row, "entropy_fallback")
-    for column, sources_named in (
-        ("entropy_source", [row["entropy_source"]]),
-        ("entropy_fallback", fallback),
-    ):
-        names = [name for name in sources_named if name]
+    for column, listed in (("entropy_source", [row["entropy_source"]]), ("entropy_fallback", fallback)):
+        names = [name for name in listed if name]
         _known(pack, table, row, column, names, sources, "entropy_sources.csv")
         if any(name != NO_SOURCE and (bits.get(name) or LEAST_BITS_X10) < LEAST_BITS_X10 for name in names):
             pack.add(table, row, column, "too_little_entropy", "fewer than 24 bits can be tried out by a party",

@@ -14,8 +14,9 @@ def _percent_ticks(high: float) -> list[tuple[float, str]]:
 
 
 def _count_ticks(high: int) -> list[tuple[float, str]]:
-    """Whole numbers, few of them."""
-    step = max(1, -(-high // 4))
+    """Round whole numbers, at most six of them."""
+    power = 10 ** max(0, len(str(high // 5)) - 1)
+    step = next(part * power for part in (1, 2, 5, 10) if part * power * 5 >= high)
     return [(value, f"{value:,}") for value in range(0, high + 1, step)]
 
 
@@ -25,8 +26,7 @@ def round_units(line: RoundLine) -> str:
     high = max([1, *(counts["drawn"] for _, counts in units)])
     size = len(units)
     plot = Plot(
-        f"{line.plan_id} round {line.round}: done (green), cannot be (amber), with a team (blue), waiting (grey), "
-        "overdue (red line)",
+        f"{line.plan_id} round {line.round}: done green, impossible amber, with a team blue, waiting grey, overdue red",
         (0, high * 1.02), (-0.6, max(size, 1) - 0.4), "visits", "",
         width=760, height=90 + 15 * max(size, 1), left=76, x_ticks=_count_ticks(high),
         y_ticks=[(size - 1 - place, unit) for place, (unit, _) in enumerate(units)],
@@ -51,7 +51,7 @@ def round_funnel(line: RoundLine) -> str:
     totals = line.totals
     steps = [
         ("drawn", totals["drawn"], GREY), ("with a team", totals["assigned"], BLUE), ("waiting", totals["waiting"], AMBER),
-        ("done", totals["done"], GREEN), ("cannot be", totals["cannot_inspect"], GREY), ("open", totals["open"], BLUE),
+        ("done", totals["done"], GREEN), ("impossible", totals["cannot_inspect"], GREY), ("open", totals["open"], BLUE),
         ("overdue", totals["overdue"], RED),
     ]  # fmt: skip
     high = max(1, *(count for _, count, _ in steps)) * 1.15

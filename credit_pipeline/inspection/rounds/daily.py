@@ -167,6 +167,23 @@ def assign_wave(office: RoundOffice, plan_id: str, round_: int | str) -> RoundOu
     return office.assign(plan_id, round_, later)
 
 
+def unfinished_visits(office: RoundOffice, plan_id: str, round_: int | str) -> tuple[int, int]:
+    """(visits without a result, visits without inspectors) of a round, as the current warehouse and the round know them."""
+    settings = office.settings
+    without_result = 0
+    if settings.warehouse_path.exists():
+        with connect(settings, settings.warehouse_path, read_only=True) as connection:
+            tables = "select 1 from duckdb_tables() where schema_name = 'inspection' and table_name = 'inspection_progress'"
+            if connection.execute(tables).fetchone():
+                found = connection.execute(
+                    "select count(*) from inspection.inspection_progress where kind = 'random' and plan_id = $plan "
+                    "and cast(round as varchar) = $round and state in ('open', 'overdue')",
+                    {"plan": plan_id, "round": str(round_)},
+                ).fetchone()
+                without_result = int(found[0]) if found else 0
+    return without_result, len(office.store.open_visits(plan_id, round_))
+
+
 def refresh_tables(settings: Settings) -> None:
     """Shows a step taken by command in the current warehouse; the extracts follow with the next run."""
     day = current_as_of_date(settings)

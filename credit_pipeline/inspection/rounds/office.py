@@ -237,7 +237,9 @@ class RoundOffice:
         """
         record = self.existing(plan_id, round_)
         if record.state not in (State.DRAWN, State.ASSIGNED):
-            raise BadInput(f"{record.named()} is {record.state}: inspectors are assigned once it is drawn")
+            raise BadInput(
+                f"{record.named()} is {record.state}: inspectors are assigned between the draw and the close"
+            )
         wave = record.waves + 1
         used = roster or (
             self.store.table(plan_id, round_, "roster"),

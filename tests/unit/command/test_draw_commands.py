@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from credit_pipeline.cli import app
 from credit_pipeline.errors import BadInput, CreditPipelineError
+from credit_pipeline.warehouse import connect
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "inspection"))
 from round_support import KL8, PLAN, City
@@ -105,6 +106,25 @@ def test_three_offices_draw_a_round(offices: Offices) -> None:
     for private in (root / "public").iterdir():
         assert b"reveal" not in private.read_bytes() or private.suffix == ".age", private
     offices.run("credit_office", "close", PLAN, "1")
+    assert offices.listed()["state"] == "CLOSED"
+
+
+def test_a_round_with_open_visits_is_not_closed_by_mistake(offices: Offices, tmp_path: Path) -> None:
+    """Prevents a round that is closed for good while its units are still inspecting."""
+    town = City(tmp_path / "single")
+    town.run()
+    for name in ("landing_dir", "lake_dir", "policy_dir", "sources_file"):
+        offices.patch.setenv(f"CREDIT_{name.upper()}", str(getattr(town.settings, name)))
+    offices.town = town
+    with connect(town.settings, town.settings.warehouse_path) as connection:
+        connection.execute(
+            f"create table inspection.inspection_progress as select 'random' as kind, '{PLAN}' as plan_id, 1 as round, "
+            "unnest(['open', 'overdue', 'done']) as state"
+        )
+    with pytest.raises(CreditPipelineError, match=r"2 visit\(s\) have no result yet, 0 no inspectors"):
+        offices.run("credit_office", "close", PLAN, "1")
+    assert offices.listed()["state"] == "ASSIGNED"
+    offices.run("credit_office", "close", PLAN, "1", "--even-if-open")
     assert offices.listed()["state"] == "CLOSED"
 
 

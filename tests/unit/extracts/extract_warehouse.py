@@ -88,8 +88,8 @@ def extract_warehouse() -> duckdb.DuckDBPyConnection:
                 as a(plan_id, unit_id, draw_unit_id, uscc, inspector_id, role, position);
         create table inspection.inspection_quotas as
             select 'P2026GENERAL' as plan_id, 1 as round, unnest(['U', 'V']) as unit_id, 'GENERAL' as item_code, 'B' as platform_grade,
-                20 as stratum_size, 0 as drawn_before, 500 as ratio_bp, 'ceil' as rounding, 1 as target, 1 as quota,
-                'policy default, not law' as basis, null::varchar as exception_id, 'ceil(…) = 1' as arithmetic;
+                20 as stratum_size, 0 as drawn_before, 500 as ratio_bp, 1 as rounds_due, 1 as rounds_per_year,
+                'ceil' as rounding, 1 as target, 1 as quota, 'policy default, not law' as basis, null::varchar as exception_id;
         create table inspection.lead_checks as
             select 'L1' as lead_id, 'complaint' as lead_type, '2' as uscc, 'U' as unit_id, date '2026-10-20' as received_date,
                 '标签' as scope, 'M2' as item_code, '12315-1' as source_ref, null::date as closed_date;
