@@ -114,8 +114,9 @@ def summarize(
             with quotas as (select unit_id, sum(quota) as quota from inspection.inspection_quotas group by unit_id),
             frames as (select unit_id, count(distinct uscc) as n from inspection.inspection_frame group by unit_id),
             draws as (
-                select unit_id, count(distinct (plan_id, round, uscc)) as n
+                select unit_id, count(*) as n
                 from inspection.inspection_draws semi join inspection.inspection_rounds using (plan_id, round)
+                where not is_top_up
                 group by unit_id
             )
             select u.unit_id, u.unit_name, coalesce(f.n, 0), coalesce(q.quota, 0), coalesce(d.n, 0)
