@@ -293,6 +293,7 @@ commitments.forEach((c, i) => {
   must(signed(rule.parties[i].signing_key, `COMMITMENT1|${canonical(without(c, "signature"))}`, c.signature), `${where}: false signature`);
   must(dayOf(c.time) >= dayOf(steps[0].time) && dayOf(c.time) <= dayOf(committed.time), `${where}: not between freeze and commitment`);
   logged(`commitment-${c.party}.json`, c, committed);
+  if (c.escrow_sha256) must(committed.details.files[`escrow-${c.party}.age`] === c.escrow_sha256, `${where}: another escrow file stands in the log`);
 });
 must(same(facts.commitments, commitments.map((c) => [c.party, c.commitment])), "commitments.json: the log holds others");
 
@@ -586,6 +587,7 @@ function flow(visits, room, leaders) {
   if (!isFull) visits.forEach((visit, v) => team[v].size < visit.places && search(v).seen.forEach((id) => reached.add(id)));
   return { full: isFull, reached };
 }
+const skillsOf = (row) => items.get(row.item_code).required_skill.split("+").filter(Boolean);
 function checkAssignments(seed, cells, states, rosterRoot) {
   const events = steps.filter((step) => step.event === "round_assigned");
   const k = rule.inspectors_per_visit;
@@ -612,8 +614,7 @@ function checkAssignments(seed, cells, states, rosterRoot) {
         const key = `${unit}|${row.unit_id}|${row.uscc}`;
         if (visited.has(key)) continue;
         if (!open.has(key)) open.set(key, { key, wave, unit, draw: row.unit_id, uscc: row.uscc, region: row.region, skills: new Set() });
-        const skills = items.get(row.item_code).required_skill;
-        for (const skill of skills ? skills.split("+") : []) open.get(key).skills.add(skill);
+        for (const skill of skillsOf(row)) open.get(key).skills.add(skill);
       }
     }
     const impossible = [];
@@ -635,7 +636,7 @@ function checkAssignments(seed, cells, states, rosterRoot) {
   expected.sort(byAll(...["wave", "draw_unit_id", "unit_id", "uscc", "position"].map((key) => (row) => row[key])));
   const header = "wave,unit_id,draw_unit_id,uscc,inspector_id,role,position,eligible_count,rank_taken,skipped";
   compare("assignments.csv", csv("assignments.csv", header), expected);
-  checkReplacements(visited);
+  checkReplacements(visited, states);
 }
 function assign(visits, staff, refused, earlier, k, seed) {
   const [n, m] = [visits.length, staff.length];
@@ -719,7 +720,7 @@ function assign(visits, staff, refused, earlier, k, seed) {
   }
   return visits;
 }
-function checkReplacements(visited) {
+function checkReplacements(visited, states) {
   const list = json("replacements.json");
   const events = steps.filter((step) => step.event === "round_inspector_replaced");
   must(list.length === events.length, "replacements.json: the log holds another number of replacements");
@@ -730,12 +731,13 @@ function checkReplacements(visited) {
     must(r.format === "REPLACED1", `${where}: not REPLACED1`);
     must(r.number === i + 1, `${where}: number`);
     must(isDay(r.declared_date) && r.reason.trim() !== "" && people(r.approvers) >= 1, `${where}: declared_date, reason or approvers`);
-    const waves = events[i].details.waves;
+    const { waves, top_ups: topUps } = events[i].details;
     const visit = [...visited.values()].find((v) => v.unit === r.unit_id && v.uscc === r.uscc && v.wave <= waves);
     const place = visit?.team.find(({ id }) => id === r.inspector_id);
     must(place, `${where}: the inspector is not in the team`);
     visit.left = [...(visit.left ?? []), r.inspector_id];
-    const able = visit.candidates.filter((c) => !visit.left.includes(c.inspector_id) && !visit.team.some(({ id }) => id === c.inspector_id));
+    const skills = states[topUps].taken.filter((row) => row.unit_id === visit.draw && row.uscc === visit.uscc).flatMap(skillsOf);
+    const able = visit.candidates.filter((c) => skills.every((skill) => c.skills.split("+").includes(skill)) && !visit.left.includes(c.inspector_id) && !visit.team.some(({ id }) => id === c.inspector_id));
     const next = (place.role === "leader" && able.find((c) => c.is_leader === "1")) || able[0];
     must(next?.inspector_id === r.replaced_by, `${where}: the next in order is ${next?.inspector_id ?? "nobody"}`);
     place.id = r.replaced_by;
