@@ -96,7 +96,7 @@ TAMPERINGS: dict[str, tuple[Callable[[Tampered], Any], bool, str]] = {
     "a replacement out of order": (
         _relogged(lambda b: b.json["replacements.json"][0].update(replaced_by="A01-I1")), True, "the next in order is A01-I2",
     ),
-    "a step cut out of the log": (_without_last_step, True, "replacements.json: the log holds another number"),
+    "a step cut out of the log": (_without_last_step, True, "log.jsonl is not cut where the format says"),
     "a checkpoint dropped": (lambda b: b.json["checkpoints.json"].pop(0), True, "checkpoints.json, number 1: the chain"),
     "a signature of a party": (
         _relogged(lambda b: b.json["commitments.json"][1].update(time="2026-10-31T01:46:00Z")), True, "discipline_office: false signature",
