@@ -442,13 +442,24 @@ function frozenTables() {
 // ---- §8 seed
 function checkReveals() {
   const reveals = json("reveals.json");
-  must(same(Object.keys(reveals).sort(byText), drawn ? rule.parties.map((p) => p.party).sort(byText) : []), "reveals.json: not the parties of the rule");
-  return rule.parties.filter(() => drawn).map(({ party }, i) => {
-    const reveal = reveals[party];
-    must(HEX64.test(reveal), `reveals.json: ${party}`);
-    must(sha(`COMMIT1|${planId}|${round}|${party}|${reveal}`) === commitments[i].commitment, `reveals.json: ${party} revealed another number than committed`);
-    return reveal;
+  const parties = drawn ? rule.parties : [];
+  must(same(reveals.map((r) => r.party), parties.map((p) => p.party)), "reveals.json: not the parties of the rule");
+  reveals.forEach((r, i) => {
+    const where = `reveals.json, ${r.party}`;
+    ours(r, "REVEAL1", where);
+    holds(r, "format plan_id round party freeze_root entropy reveal signed_by signature", where);
+    must(r.freeze_root === freezeRoot, `${where}: revealed for another freeze`);
+    must(r.entropy === entropy.entropy, `${where}: revealed for another entropy`);
+    const signer = parties.find((p) => p.party === r.signed_by);
+    must(signer, `${where}: signed by no party`);
+    must(signed(signer.signing_key, `REVEAL1|${canonical(without(r, "signature"))}`, r.signature), `${where}: false signature`);
+    must(HEX64.test(r.reveal), `${where}: reveal`);
+    const opened = sha(`COMMIT1|${planId}|${round}|${r.party}|${r.reveal}`);
+    must(opened === commitments[i].commitment, `${where} revealed another number than committed`);
   });
+  const signers = new Set(reveals.map((r) => r.signed_by)).size;
+  must(parties.length < 3 || signers >= 2, "reveals.json: one party signed for all");
+  return reveals.map((r) => r.reveal);
 }
 function checkSeed() {
   const reveals = checkReveals();
