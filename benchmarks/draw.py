@@ -214,7 +214,7 @@ def _round(connection: duckdb.DuckDBPyConnection, settings: Settings, measured: 
     logged(store.commit(PLAN, ROUND))
     logged(store.set_entropy(PLAN, ROUND, entropy_statement(PLAN, ROUND, [], protocol.NO_ENTROPY)))
     reveals = {office.name: office.reveal(PLAN, ROUND, record.freeze_root)}
-    logged(measured.cost(STORED).measure(lambda: store.draw(PLAN, ROUND, reveals, connection)))
+    logged(measured.cost(STORED).measure(lambda: store.draw(PLAN, ROUND, reveals, DAY, connection)))
     bundle = settings.lake_dir.with_name("bundle")
     measured.cost(BUNDLE).measure(lambda: write_bundle(settings, PLAN, ROUND, bundle))
     verdict = measured.cost(VERIFY).measure(

@@ -27,6 +27,9 @@ Folder = Annotated[
 ]
 PartyName = Annotated[str, typer.Option("--party", help="Name of this party in draw_parties.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the files to hand over.", file_okay=False)]
+_SIGNED_FOR = (
+    "{signed_by} signs for {entropy}: compare it with the announcement before you hand the file over"
+)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -95,13 +98,15 @@ def commit(folder: Folder, party: PartyName, out: Out) -> None:
 
 @app.command()
 def reveal(folder: Folder, party: PartyName, out: Out) -> None:
-    """Open this party's number, once the public entropy stands. Hand the file over on a confidential way."""
+    """Open this party's number and sign for the public entropy. Hand the file over on a confidential way."""
     from credit_pipeline.inspection.rounds.files import statement_bytes
 
     files = [
         read_json(folder / f"{name}.json") for name in ("rule", "freeze", f"commitment-{party}", "entropy")
     ]
-    _write(out / f"reveal-{party}.json", statement_bytes(_party(party).reveal_file(*files)))
+    found = _party(party).reveal_file(*files)
+    _write(out / f"reveal-{party}.json", statement_bytes(found))
+    typer.echo(_SIGNED_FOR.format(**found))
 
 
 @app.command("open-escrow")
@@ -122,3 +127,4 @@ def open_escrow(
         raise IntegrityError(f"{path} is missing: without it nobody but {of} can open its number")
     found = _party(party).open_escrow(rule, freeze, commitment, path.read_bytes(), entropy)
     _write(out / f"reveal-{of}.json", statement_bytes(found))
+    typer.echo(_SIGNED_FOR.format(**found))

@@ -3,7 +3,9 @@
 import dagster as dg
 
 from credit_pipeline.inspection.rounds.daily import assign_inspectors, draw_due_rounds, summary_table
+from credit_pipeline.inspection.teams.team_load import load_table, team_load
 from credit_pipeline.orchestration import Pipeline, as_of_date, daily_asset
+from credit_pipeline.warehouse import connect
 
 
 @daily_asset(
@@ -63,6 +65,8 @@ _ASSIGNED = dg.AssetCheckSpec(
 def inspector_assignments(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
     target = pipeline.target(as_of_date(context))
     outcomes = assign_inspectors(pipeline.settings, target, pipeline.audit(), context.run.run_id)
+    with connect(pipeline.settings, target.path, read_only=True) as connection:
+        loads = team_load(connection.table("inspection.inspector_assignments").to_arrow_table())
     without = [
         f"- {outcome.plan_id} {outcome.round}, {unit}: {why}"
         for outcome in outcomes
@@ -71,6 +75,7 @@ def inspector_assignments(context: dg.AssetExecutionContext, pipeline: Pipeline)
     return dg.MaterializeResult(
         metadata={
             "rounds": dg.MetadataValue.md(summary_table(outcomes)),
+            "team_load": dg.MetadataValue.md(load_table(loads)),
             "units_without_inspectors": len(without),
         },
         check_results=[

@@ -741,17 +741,20 @@ def check_seed(bundle, known):
         if statement:
             known["seed_commitment"] = field(statement, "seed_commitment", HASH, "seed.json")
         return "public form: the hash of the seed only"
-    reveals = bundle.json("reveals.json", dict)
+    statements = bundle.json("reveals.json", list)
     if not step_of(known, "DRAWN"):
-        need(not statement and not reveals, "seed.json, reveals.json: the round has not come so far")
+        need(not statement and not statements, "seed.json, reveals.json: the round has not come so far")
         return "none yet"
     named = "|".join((known["plan_id"], str(known["round"])))
     parties = [party for party, _ in known["commitments"]]
-    need(sorted(reveals) == sorted(parties), "reveals.json: the parties are not those that committed")
-    for party, commitment in known["commitments"]:
-        reveal = field(reveals, party, HASH, "reveals.json")
+    need([one.get("party") if isinstance(one, dict) else None for one in statements] == parties,
+         "reveals.json: the parties are not those that committed, in this order, once each")  # fmt: skip
+    reveals = {}
+    for (party, commitment), one in zip(known["commitments"], statements):
+        reveals[party] = reveal = field(one, "reveal", HASH, "reveals.json, party " + party)
         need(sha256("COMMIT1|%s|%s|%s" % (named, party, reveal)) == commitment,
              "reveals.json: the number of %s does not open its commitment" % party)  # fmt: skip
+    check_reveal_signatures(statements, known)
     key = hashlib.sha256("|".join(reveals[party] for party in parties).encode()).digest()
     listed = ",".join(commitment for _, commitment in known["commitments"])
     message = "SEED1|%s|%s|%s|%s" % (named, known["freeze_root"], listed, known["entropy"])
@@ -759,7 +762,49 @@ def check_seed(bundle, known):
     need(statement == {"seed": seed, "seed_commitment": sha256("SEEDC1|" + seed)},
          "seed.json is not what reveals, freeze and entropy give")  # fmt: skip
     known["seed"], known["seed_commitment"] = seed, statement["seed_commitment"]
-    return "all %d reveals open their commitments; seed recomputed" % len(parties)
+    return "all %d reveals open their commitments, signed for this entropy; seed recomputed" % len(parties)
+
+
+REVEAL_FIELDS = {
+    "format",
+    "plan_id",
+    "round",
+    "party",
+    "freeze_root",
+    "entropy",
+    "reveal",
+    "signed_by",
+    "signature",
+}
+
+
+def check_reveal_signatures(statements, known):
+    """Every party signed which lottery issue it saw: who knows all numbers cannot take another issue afterwards."""
+    signers = set()
+    for one in statements:
+        party = one["party"]
+        where = "reveals.json, party " + party
+        same_round(one, known, where, "REVEAL1")
+        need(set(one) == REVEAL_FIELDS, "%s: its fields are not those of REVEAL1" % where)
+        need(one["freeze_root"] == known["freeze_root"], "%s is of another freeze" % where)
+        need(one["entropy"] == known["entropy"], "%s is signed for another entropy, %s: the lottery issue was exchanged"
+             % (where, short(one["entropy"])))  # fmt: skip
+        signer = one["signed_by"]
+        need(
+            isinstance(signer, str) and signer in known["parties"],
+            "%s: signed_by %s is no party" % (where, short(signer)),
+        )
+        content = {name: value for name, value in one.items() if name != "signature"}
+        need(signature_is_good(known["parties"][signer], b"REVEAL1|" + canonical(content), str(one["signature"])),
+             "%s: the signature is not one of the key of %s over this content" % (where, signer))  # fmt: skip
+        signers.add(signer)
+        if signer != party:
+            known.open.append("That %s did not reveal: its number was opened from escrow by %s, who alone signed for it."
+                              % (party, signer))  # fmt: skip
+    need(len(signers) > 1 or len(known["parties"]) < 3,
+         "reveals.json: %s alone signed for the entropy; with three parties two must" % ", ".join(sorted(signers)))  # fmt: skip
+    if len(signers) == 1 and len(known["parties"]) > 1:
+        known.open.append("That this was the lottery issue: %s alone signed for it." % ", ".join(signers))
 
 
 def check_draw(bundle, known):

@@ -51,7 +51,7 @@ with
     )
 select
     d.plan_id || '-' || cast(d.round as varchar) || '-' || d.unit_id as task_no, d.plan_id as plan_no, d.unit_id, d.uscc,
-    d.item_code, d.quota / d.stratum_size as inclusion_probability, r.direction, r.window_end, t.inspectors, e.status,
+    d.item_code, round(d.quota / d.stratum_size, 6) as inclusion_probability, r.direction, r.window_end, t.inspectors, e.status,
     'random' as origin
 from kept as d
 join teams as t on t.plan_id = d.plan_id and t.round = d.round and t.draw_unit_id = d.unit_id and t.uscc = d.uscc

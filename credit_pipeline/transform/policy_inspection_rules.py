@@ -174,16 +174,19 @@ def _plan_parties(pack: PackCheck, row: Row) -> None:
                          f"{other} and {party['party']} belong to {party['office']}", "name parties of different offices")  # fmt: skip
     sources = pack.values("entropy_sources", "source")
     bits = {source["source"]: whole(source["bits_x10"]) for source in pack.rows("entropy_sources")}
-    for column in ("entropy_source", "entropy_fallback"):
-        name = row[column]
-        if name:
-            _known(pack, table, row, column, [name], sources, "entropy_sources.csv")
-        if name and name != NO_SOURCE and (bits.get(name) or LEAST_BITS_X10) < LEAST_BITS_X10:
+    fallback = distinct(pack, table, row, "entropy_fallback")
+    for column, sources_named in (
+        ("entropy_source", [row["entropy_source"]]),
+        ("entropy_fallback", fallback),
+    ):
+        names = [name for name in sources_named if name]
+        _known(pack, table, row, column, names, sources, "entropy_sources.csv")
+        if any(name != NO_SOURCE and (bits.get(name) or LEAST_BITS_X10) < LEAST_BITS_X10 for name in names):
             pack.add(table, row, column, "too_little_entropy", "fewer than 24 bits can be tried out by a party",
                      "use KL8 (61.6 bits), SSQ or DLT")  # fmt: skip
-    if row["entropy_fallback"] and row["entropy_fallback"] in (row["entropy_source"], NO_SOURCE):
+    if {row["entropy_source"], NO_SOURCE} & set(fallback):
         pack.add(table, row, "entropy_fallback", "no_fallback", "it is no other source than the first",
-                 "name another one, or leave it empty")  # fmt: skip
+                 "name others, or leave it empty")  # fmt: skip
     lag = whole(row["entropy_lag_days"])
     least = 0 if row["entropy_source"] == NO_SOURCE else 1
     if lag is not None and not least <= lag <= LONGEST_LAG_DAYS:

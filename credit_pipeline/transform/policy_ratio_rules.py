@@ -22,7 +22,7 @@ from credit_pipeline.transform.policy_ratios import (
 NOTICE_B_BP = 500
 LONGEST_EXCEPTION_DAYS = 3 * 366
 """An exception that runs longer is a rule and belongs into a document of its own."""
-KINDS = {*RATIO_KINDS, "superior_task", "manual_add"}
+KINDS = {*RATIO_KINDS, "superior_task"}
 PLACEHOLDERS = {
     "-",
     "--",
@@ -143,10 +143,6 @@ def _covered_by_exception(pack: PackCheck, row: Row, found: list[Row], exempt: b
     for exception in found:
         where = f"inspection_exceptions.csv line {exception.line}"
         reach = period_of(exception)
-        if exception["uscc"] or exception["kind"] == "manual_add":
-            pack.add(table, row, "exception_id", "exception_of_other_kind",
-                     f"it orders a visit by name ({where}), no ratio", "name one that orders a ratio")  # fmt: skip
-            return
         if exempt and exception["kind"] != "superior_task":
             pack.add(table, row, "exception_id", "exception_of_other_kind",
                      f"A where safety is no concern is drawn by a superior's task alone, this is {exception['kind']} ({where})",
@@ -285,8 +281,11 @@ def exceptions(pack: PackCheck) -> None:
         ):
             pack.add(table, row, "effective_to", "exception_without_end",
                      "an exception ends within three years", "write the day on which it ends; a longer one is renewed")  # fmt: skip
-        if row["kind"] == "manual_add" or row["uscc"]:
-            _visit_exception(pack, row)
+        if row["uscc"]:
+            pack.add(table, row, "uscc", "not_allowed",
+                     "an exception orders a ratio; a visit to one enterprise by name is no draw and has no effect here",
+                     "remove the row: hand the order over as a lead (feed leads, type transferred, with its document as "
+                     "source_ref), and its result comes with origin superior_task")  # fmt: skip
         else:
             _ratio_exception(pack, row)
 
@@ -301,27 +300,6 @@ def _ratio_exception(pack: PackCheck, row: Row) -> None:
     if row["unit_id"] == ALL and row["item_code"] == ALL and row["kind"] != "superior_task":
         pack.add(table, row, "unit_id", "exception_without_scope",
                  "all units, all items: that is no exception but another notice", "name a unit or an item")  # fmt: skip
-
-
-def _visit_exception(pack: PackCheck, row: Row) -> None:
-    from stdnum.cn import uscc
-
-    table = "inspection_exceptions"
-    if row["kind"] in RATIO_KINDS:
-        pack.add(table, row, "uscc", "not_allowed", "a ratio is no visit to one enterprise",
-                 "leave it empty, or use kind manual_add or superior_task")  # fmt: skip
-        return
-    for column in ("unit_id", "item_code"):
-        if row[column] == ALL:
-            pack.add(table, row, column, "exception_without_scope", "a visit by name has one unit and one item",
-                     "name it")  # fmt: skip
-    if row["grade"] not in (ALL, ""):
-        pack.add(table, row, "grade", "not_allowed", "a visit by name does not ask for the grade", "write *")
-    if row["ratio_bp"]:
-        pack.add(table, row, "ratio_bp", "not_allowed", "a visit by name has no ratio", "leave it empty")
-    if not uscc.is_valid(row["uscc"]) or uscc.compact(row["uscc"]) != row["uscc"]:
-        pack.add(table, row, "uscc", "not_a_code", "no valid unified social credit code",
-                 "write its 18 characters, capital letters")  # fmt: skip
 
 
 def items(pack: PackCheck) -> None:

@@ -30,7 +30,9 @@ from credit_pipeline.keys import public_key_from_hex
 _COMMITMENT_KEYS = {
     "format", "plan_id", "round", "party", "freeze_root", "commitment", "escrow_sha256", "time", "signature",
 }  # fmt: skip
-_REVEAL_KEYS = {"format", "plan_id", "round", "party", "freeze_root", "reveal"}
+_REVEAL_KEYS = {
+    "format", "plan_id", "round", "party", "freeze_root", "entropy", "reveal", "signed_by", "signature",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Party:
         recipients = [one["age_recipient"] for one in rule["parties"] if one["party"] != self.name]
         escrow = None
         if recipients:
-            content = canonical_json(reveal_statement(plan_id, round_, self.name, root, number))
+            content = canonical_json({"format": "ESCROW1", "reveal": number})
             try:
                 keys = [pyrage.x25519.Recipient.from_str(one) for one in recipients]
             except pyrage.RecipientError:
@@ -112,8 +114,8 @@ class Party:
         commitment: Mapping[str, Any],
         entropy: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """The reveal, once the entropy is known. Raises `IntegrityError` unless all of it is of the freeze that
-        this party committed to: who changed the frame since gets no reveal.
+        """The reveal signed for this entropy. Raises `IntegrityError` unless all of it is of the freeze that this
+        party committed to: who changed the frame since gets no reveal.
         """
         root = checked_freeze(rule, freeze)
         verify_commitment(rule, root, commitment)
@@ -126,7 +128,21 @@ class Party:
             raise IntegrityError(
                 f"the commitment of {self.name} was not made with the key here; reveal with the same key file"
             )
-        return reveal_statement(freeze["plan_id"], freeze["round"], self.name, root, number)
+        return self.signed_reveal(commitment, entropy["entropy"], number)
+
+    def signed_reveal(self, commitment: Mapping[str, Any], entropy: str, number: str) -> dict[str, Any]:
+        """REVEAL1: the number behind a commitment, signed by this party, which saw this entropy and no other.
+
+        SECRET until the draw, CONFIDENTIAL after it.
+        """
+        statement = {
+            "format": "REVEAL1",
+            **{key: commitment[key] for key in ("plan_id", "round", "party", "freeze_root")},
+            "entropy": entropy,
+            "reveal": number,
+            "signed_by": self.name,
+        }
+        return statement | {"signature": self._signing_key().sign(signed_bytes(statement)).hex()}
 
     def open_escrow(
         self,
@@ -136,7 +152,9 @@ class Party:
         escrow: bytes,
         entropy: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """The reveal of another party that does not give it, opened from its escrow after the entropy."""
+        """The reveal of another party that does not give it, opened from its escrow after the entropy and signed by
+        this one.
+        """
         root = checked_freeze(rule, freeze)
         verify_commitment(rule, root, commitment, escrow)
         self._refuse_early(freeze, entropy)
@@ -146,9 +164,15 @@ class Party:
             raise IntegrityError(
                 f"the escrow of {commitment['party']} was not made for {self.name}'s key; another party may open it"
             ) from None
-        reveal = json.loads(content)
-        verify_reveal(reveal, commitment)
-        return dict(reveal)
+        try:
+            number = json.loads(content)["reveal"]
+        except (ValueError, KeyError, TypeError):
+            raise IntegrityError(
+                f"the escrow of {commitment['party']} opens, but holds no number: it cannot stand in for that party"
+            ) from None
+        reveal = self.signed_reveal(commitment, entropy["entropy"], number)
+        verify_reveal(rule, commitment, entropy["entropy"], reveal)
+        return reveal
 
     def _refuse_early(self, freeze: Mapping[str, Any], entropy: Mapping[str, Any]) -> None:
         if (
@@ -167,20 +191,6 @@ class Party:
     def _identity(self) -> pyrage.x25519.Identity:
         text = _bech32("age-secret-key-", hmac.digest(self._key, b"ESCROW1", "sha256")).upper()
         return pyrage.x25519.Identity.from_str(text)
-
-
-def reveal_statement(
-    plan_id: str, round_: protocol.Round, party: str, freeze_root: str, reveal: str
-) -> dict[str, Any]:
-    """REVEAL1. SECRET until the draw, CONFIDENTIAL after it."""
-    return {
-        "format": "REVEAL1",
-        "plan_id": plan_id,
-        "round": round_,
-        "party": party,
-        "freeze_root": freeze_root,
-        "reveal": reveal,
-    }
 
 
 def checked_freeze(rule: Mapping[str, Any], freeze: Mapping[str, Any]) -> str:
@@ -219,7 +229,7 @@ def verify_commitment(
     if set(statement) != _COMMITMENT_KEYS or statement["format"] != "COMMITMENT1":
         raise BadInput("not the commitment of a party: its fields are not those of COMMITMENT1")
     name = statement["party"]
-    party = party_of(rule, name)
+    party_of(rule, name)
     where = f"the commitment of {name}"
     if (statement["plan_id"], statement["round"]) != (rule["plan_id"], rule["round"]):
         raise BadInput(
@@ -230,13 +240,7 @@ def verify_commitment(
         raise IntegrityError(
             f"{where} is to another freeze: give it the rule.json and freeze.json of this round and let it commit anew"
         )
-    try:
-        key = public_key_from_hex(party["signing_key"])
-        key.verify(bytes.fromhex(statement["signature"]), signed_bytes(statement))
-    except (InvalidSignature, ValueError, TypeError):
-        raise IntegrityError(
-            f"{where} is not signed by the key of {name} in the rule: it was changed or made with another key"
-        ) from None
+    _verify_signature(rule, name, statement, where)
     commitment_statement(
         statement["plan_id"],
         statement["round"],
@@ -255,13 +259,40 @@ def verify_commitment(
         )
 
 
-def verify_reveal(reveal: Mapping[str, Any], commitment: Mapping[str, Any]) -> None:
-    """Raises unless the reveal is of the same round and opens the commitment. The error does not tell it."""
+def _verify_signature(rule: Mapping[str, Any], name: str, statement: Mapping[str, Any], where: str) -> None:
+    try:
+        key = public_key_from_hex(party_of(rule, name)["signing_key"])
+        key.verify(bytes.fromhex(statement["signature"]), signed_bytes(statement))
+    except (InvalidSignature, ValueError, TypeError):
+        raise IntegrityError(
+            f"{where} is not signed by the key of {name} in the rule: it was changed or made with another key"
+        ) from None
+
+
+def missing_signers(rule: Mapping[str, Any], signers: set[str]) -> int:
+    """How many more parties must sign for the entropy before a draw: with three or more, one alone may not say which
+    lottery issue counted by opening everybody's escrow.
+    """
+    return max(0, (2 if len(rule["parties"]) > 2 else 1) - len(signers))
+
+
+def verify_reveal(
+    rule: Mapping[str, Any], commitment: Mapping[str, Any], entropy: str, reveal: Mapping[str, Any]
+) -> None:
+    """Raises unless the reveal opens the commitment and is signed for this entropy: by its party, or by the one that
+    opened its escrow. The error does not tell the number.
+    """
     same = ("plan_id", "round", "party", "freeze_root")
     if set(reveal) != _REVEAL_KEYS or reveal["format"] != "REVEAL1":
         raise BadInput("not the reveal of a party: its fields are not those of REVEAL1")
     if any(reveal[key] != commitment[key] for key in same):
         raise IntegrityError(f"the reveal of {commitment['party']} is of another round or freeze")
+    if reveal["entropy"] != entropy:
+        raise IntegrityError(
+            f"the reveal of {commitment['party']} is signed for {reveal['entropy']}, the entropy of this round is "
+            f"{entropy}: find out which of the two was announced before anything else is done"
+        )
+    _verify_signature(rule, reveal["signed_by"], reveal, f"the reveal of {commitment['party']}")
     found = protocol.commitment(reveal["plan_id"], reveal["round"], reveal["party"], reveal["reveal"])
     if found != commitment["commitment"]:
         raise IntegrityError(

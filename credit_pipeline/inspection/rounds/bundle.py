@@ -169,7 +169,7 @@ def _authorised_files(office: RoundOffice, record: RoundRecord) -> dict[str, byt
         pairs = salted(rows(recusals_name, RECUSAL_COLUMNS), "RECUSAL", slice(0, 2))
         recusals += [[wave, *row] for row in pairs]
     is_drawn = "draw.parquet" in record.files
-    reveals = office.reveals(record) if is_drawn else {}
+    reveals = [*office.reveal_statements(record).values()] if is_drawn else []
     seed = {"seed": office.seed(record), "seed_commitment": record.seed_commitment} if is_drawn else {}
     assignments = (
         [wave, *row]

@@ -184,11 +184,15 @@ def _holds_inspectors(roster: pa.Table) -> bool:
 
 
 def _known_rounds(store: RoundStore, target: RunTarget) -> list[RoundRecord]:
-    """The rounds of the day whose result counts: an aborted one sends nobody anywhere."""
+    """The rounds of the day whose result counts: an aborted one sends nobody anywhere, and one drawn later was not
+    known then.
+    """
     return [
         record
         for record in store.records()
-        if record.frozen_date <= target.as_of_date and record.state is not State.ABORTED
+        if record.frozen_date <= target.as_of_date
+        and record.state is not State.ABORTED
+        and (store.drawn_date(record) or record.frozen_date) <= target.as_of_date
     ]
 
 

@@ -24,7 +24,7 @@ from credit_pipeline.audit.log import AuditLog
 from credit_pipeline.errors import BadInput, CreditPipelineError, IntegrityError
 from credit_pipeline.inspection.draws import protocol
 from credit_pipeline.inspection.draws.entropy import Announcement, Entropy, choose_entropy
-from credit_pipeline.inspection.draws.parties import Party, verify_reveal
+from credit_pipeline.inspection.draws.parties import Party, missing_signers, verify_reveal
 from credit_pipeline.inspection.draws.rule import OFFICE, read_rule
 from credit_pipeline.inspection.draws.statements import (
     entropy_statement,
@@ -32,6 +32,7 @@ from credit_pipeline.inspection.draws.statements import (
     replacement_statement,
     top_up_statement,
 )
+from credit_pipeline.inspection.rounds.files import statement_bytes
 from credit_pipeline.inspection.rounds.guard import STAGE, newest_checkpoint, round_events, verified_record
 from credit_pipeline.inspection.rounds.record import RoundRecord, State
 from credit_pipeline.inspection.rounds.store import RoundStore
@@ -65,12 +66,7 @@ class RoundOutcome:
 class RoundOffice:
     """Holds the office's key and the store of one lake. Callers hold the lake's lock."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        audit: AuditLog | None = None,
-        run_id: str | None = None,
-    ) -> None:
+    def __init__(self, settings: Settings, audit: AuditLog | None = None, run_id: str | None = None) -> None:
         self.settings = settings
         self.store = RoundStore(settings.draws_dir)
         self.audit = audit or AuditLog(settings.audit_log_path)
@@ -168,25 +164,38 @@ class RoundOffice:
         party = protocol.checked("party", str(reveal.get("party")), protocol.PARTY_PATTERN)
         if party not in dict(record.commitments):
             raise BadInput(f"{record.named()}: {party} is no party of it")
-        verify_reveal(reveal, self.store.statement(plan_id, round_, f"commitment-{party}"))
-        content = json.dumps(dict(reveal), sort_keys=True).encode() + b"\n"
-        self._keys.keep_reveal(lake_id(self.settings), plan_id, round_, party, content)
+        verify_reveal(
+            self.store.rule(plan_id, round_),
+            self.store.statement(plan_id, round_, f"commitment-{party}"),
+            record.entropy,
+            reveal,
+        )
+        # All open the same commitment. Until the draw a party's own takes the place of one opened from its escrow.
+        kept = self.reveal_statements(record).get(party)
+        if kept is None or (kept["signed_by"] != party and record.state is State.ENTROPY):
+            self._keys.keep_reveal(lake_id(self.settings), plan_id, round_, party, statement_bytes(reveal))
         return self._missing_reveals(record)
 
-    def reveals(self, record: RoundRecord) -> dict[str, str]:
-        """Party -> reveal, of those that are here. SECRET."""
+    def reveal_statements(self, record: RoundRecord) -> dict[str, dict[str, Any]]:
+        """Party -> REVEAL1, of those that are here, each signed for the entropy of the round. SECRET."""
+        if record.entropy is None:
+            return {}
         found = {}
+        rule = self.store.rule(record.plan_id, record.round)
         kept = self._keys.reveals(lake_id(self.settings), record.plan_id, record.round)
         for party, _ in record.commitments:
+            commitment = self.store.statement(record.plan_id, record.round, f"commitment-{party}")
             if party in kept:
-                reveal = json.loads(kept[party])
-                verify_reveal(
-                    reveal, self.store.statement(record.plan_id, record.round, f"commitment-{party}")
-                )
-                found[party] = str(reveal["reveal"])
+                found[party] = json.loads(kept[party])
+                verify_reveal(rule, commitment, record.entropy, found[party])
             elif party == OFFICE:
-                found[party] = self.party().reveal(record.plan_id, record.round, record.freeze_root)
+                number = self.party().reveal(record.plan_id, record.round, record.freeze_root)
+                found[party] = self.party().signed_reveal(commitment, record.entropy, number)
         return found
+
+    def reveals(self, record: RoundRecord) -> dict[str, str]:
+        """Party -> number, of those that are here. SECRET."""
+        return {party: str(one["reveal"]) for party, one in self.reveal_statements(record).items()}
 
     def seed(self, record: RoundRecord) -> str:
         """CONFIDENTIAL. Raises `BadInput` naming the parties whose reveal is missing."""
@@ -199,13 +208,17 @@ class RoundOffice:
         return self.store.seed(record.plan_id, record.round, self.reveals(record))
 
     def draw(
-        self, plan_id: str, round_: protocol.Round, connection: duckdb.DuckDBPyConnection | None = None
+        self,
+        plan_id: str,
+        round_: protocol.Round,
+        day: date,
+        connection: duckdb.DuckDBPyConnection | None = None,
     ) -> RoundRecord:
-        """DRAWN, from the frozen files only."""
+        """DRAWN, from the frozen files only; `day`: what the models know the draw by."""
         before = self.existing(plan_id, round_)
         self.seed(before)
         reveals = self.reveals(before)
-        return self._logged(before, self.store.draw(plan_id, round_, reveals, connection))
+        return self._logged(before, self.store.draw(plan_id, round_, reveals, day, connection))
 
     def _committed_day(self, plan_id: str, round_: protocol.Round) -> date:
         for event, time, _ in round_events(self.audit, plan_id, round_):
@@ -217,10 +230,7 @@ class RoundOffice:
     # --- after the draw -------------------------------------------------------------------------------------
 
     def assign(
-        self,
-        plan_id: str,
-        round_: protocol.Round,
-        roster: tuple[pa.Table, pa.Table] | None,
+        self, plan_id: str, round_: protocol.Round, roster: tuple[pa.Table, pa.Table] | None
     ) -> RoundOutcome:
         """The next wave: inspectors for every visit that has none. `roster`: (roster, recusals) of the day for a wave
         that the frozen ones cannot serve; None takes the frozen ones.
@@ -337,7 +347,7 @@ class RoundOffice:
                 return self.outcome(record, waiting_for=found)
             record = found
         if record.state is State.ENTROPY and not self._missing_reveals(record):
-            record = self.draw(plan_id, round_, connection)
+            record = self.draw(plan_id, round_, today, connection)
         return self.outcome(record)
 
     def waiting_for(self, record: RoundRecord) -> str:
@@ -361,7 +371,12 @@ class RoundOffice:
         return ""
 
     def _missing_reveals(self, record: RoundRecord) -> list[str]:
-        return [name for name, _ in record.commitments if name not in self.reveals(record)]
+        here = self.reveal_statements(record)
+        missing = [name for name, _ in record.commitments if name not in here]
+        signers = {str(one["signed_by"]) for one in here.values()}
+        if not missing and missing_signers(self.store.rule(record.plan_id, record.round), signers):
+            return [f"a party other than {', '.join(sorted(signers))} (its own, or an escrow opened by it)"]
+        return missing
 
     def outcome(
         self, record: RoundRecord, *, waiting_for: str = "", unassigned: Mapping[str, str] | None = None

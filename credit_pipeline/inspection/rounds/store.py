@@ -188,9 +188,12 @@ class RoundStore(RoundVisits):
         plan_id: str,
         round_: Round,
         reveals: Mapping[str, str],
+        day: date,
         connection: duckdb.DuckDBPyConnection | None = None,
     ) -> RoundRecord:
-        """DRAWN: draws from the frozen files, checked by digest, and records the result with all ranks."""
+        """DRAWN: draws from the frozen files, checked by digest, and records the result with all ranks and the as-of
+        `day`, which a draw made again keeps.
+        """
         record, seed = self.record(plan_id, round_), self.seed(plan_id, round_, reveals)
         own = _private_connection() if connection is None else connection.cursor()
         with closing(own):
@@ -201,23 +204,10 @@ class RoundStore(RoundVisits):
             )
             own.unregister("frozen_frame")
             own.unregister("frozen_quotas")
-        tickets = normal(tickets, "draw", constants(plan_id, record.round), is_sorted=True)
+        fixed = constants(plan_id, record.round)
+        drawn_date = pa.scalar(self.drawn_date(record) or day, pa.date32())
+        tickets = normal(tickets, "draw", fixed | {"drawn_date": drawn_date}, is_sorted=True)
         return self._record_draw(record, tickets, seed)
-
-    def record_draw(
-        self, plan_id: str, round_: Round, tickets: pa.Table, *, reveals: Mapping[str, str]
-    ) -> RoundRecord:
-        """DRAWN with `tickets` drawn elsewhere (Spark). Raises `IntegrityError` unless a draw here gives the same."""
-        record, seed = self.record(plan_id, round_), self.seed(plan_id, round_, reveals)
-        given = normal(tickets, "draw", constants(plan_id, record.round))
-        with closing(_private_connection()) as own:
-            own.register("frozen_frame", self.table(plan_id, round_, "frame"))
-            own.register("frozen_quotas", self.table(plan_id, round_, "quotas"))
-            found = draw_round(own, frame_table="frozen_frame", quotas_table="frozen_quotas", seed=seed)
-        own_tickets = normal(found, "draw", constants(plan_id, record.round))
-        if not given.select(own_tickets.column_names).equals(own_tickets):
-            raise IntegrityError(f"{record.named()}: the tickets are not those of the frozen frame and seed")
-        return self._record_draw(record, own_tickets, seed)
 
     def close(self, plan_id: str, round_: Round) -> RoundRecord:
         """CLOSED: the inspections are done; nothing of the round changes any more."""

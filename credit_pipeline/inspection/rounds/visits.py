@@ -39,6 +39,13 @@ class RoundVisits(RoundFiles):
         top_ups = [self.statement(plan_id, round_, f"topup-{n:03}") for n in range(1, record.top_ups + 1)]
         return drawn_set(self.table(plan_id, round_, "draw"), top_ups)
 
+    def drawn_date(self, record: RoundRecord) -> date | None:
+        """The as-of day of the draw; None before it, or if nobody had a rank."""
+        if "draw.parquet" not in record.files:
+            return None
+        found: date | None = pc.max(self.table(record.plan_id, record.round, "draw")["drawn_date"]).as_py()
+        return found
+
     def waves(self, plan_id: str, round_: Round) -> list[pa.Table]:
         """The assignments of each wave as they were made."""
         count = self.record(plan_id, round_).waves

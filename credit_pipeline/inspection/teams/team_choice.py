@@ -1,7 +1,6 @@
 """The teams of one unit: seeded order with exact look-ahead. Standard library only, so that a verifier can copy it.
 
-Here: who may visit whom, how many visits each may get, and the choice itself. Not here: tables and the parts of
-several units (`inspection.teams.assignment`), who is in the roster and who is recused (dbt models).
+Not here: tables and several units (`inspection.teams.assignment`), roster and recusals (dbt models).
 
 The algorithm, exactly (k = inspectors per visit; every number is whole, every comparison of text is of code points):
 
@@ -15,8 +14,8 @@ The algorithm, exactly (k = inspectors per visit; every number is whole, every c
    max_visits; if there is none, no lawful assignment exists, and the near side is the Hall set. At the end capacity(i)
    = level(i) + 1, not above max_visits, and room(i) = max(0, capacity(i) - load(i)). The near side is what can be
    reached in the residual graph from visits with empty places; it is the same for every maximum flow. The network:
-   source -> visit (k) -> leader (1); visit -> its gate (k - 1) -> other inspector (1); inspector -> sink (room).
-   Without leaders in the unit there are no gates.
+   source -> visit (k) -> leader (1); visit -> its gate (k - 1; k if the unit has no leader) -> other inspector (1);
+   inspector -> sink (room).
 4. Order. Visits come by (SHA-256("FIRM1|seed|unit|uscc"), uscc), the candidates of each (inspectors with an edge)
    by (SHA-256("ASSIGN1|seed|uscc|inspector"), inspector). unit is the inspectors' unit.
 5. Choice. Each visit tries its candidates in order; one is taken unless, in this order of the reasons,
@@ -276,9 +275,7 @@ class _Matching:
                 return
 
     def try_to_fix(self, index: int, inspector: str) -> str | None:
-        """Gives the place to `inspector` for good and returns None, or the reason why a full assignment
-        would be lost.
-        """
+        """Gives the place to `inspector` for good: None, or the reason why a full assignment would be lost."""
         bit = self._bit[inspector]
         if self.fixed_load[bit] >= self.room[bit]:
             return "at_capacity"

@@ -222,7 +222,7 @@ class GoldenRound:
         for party in self.others:
             commitment = store.statement(PLAN, ROUND, f"commitment-{party.name}")
             self.office.keep_reveal(PLAN, ROUND, party.reveal_file(*frozen, commitment, entropy))
-        self.office.draw(PLAN, ROUND)
+        self.office.draw(PLAN, ROUND, date(2026, 11, 1))
 
     def first_drawn(self, number: int) -> tuple[str, str]:
         return self.office.store.drawn(PLAN, ROUND).visits()[number]

@@ -83,12 +83,19 @@ class Tampered:
         for statement in self.json["commitments.json"]:
             if statement["party"] == "credit_office":
                 statement["freeze_root"] = self.freeze_root()
-                self.sign_commitment(statement)
+                self.sign_statement(statement)
+        for statement in self.json["reveals.json"]:
+            if statement.get("signed_by") == "credit_office":
+                statement |= {
+                    "freeze_root": self.freeze_root(),
+                    "entropy": self.json["entropy.json"]["entropy"],
+                }
+                self.sign_statement(statement, label=b"REVEAL1|")
 
     def freeze_root(self) -> str:
         return hashlib.sha256(b"FREEZE1|" + v.canonical(self.json["freeze.json"])).hexdigest()
 
-    def sign_commitment(
+    def sign_statement(
         self,
         statement: dict[str, Any],
         signer: Ed25519PrivateKey = PARTY_SIGNER,
@@ -99,7 +106,8 @@ class Tampered:
 
     def redraw(self) -> None:
         """Seed, tickets, ranks and what is drawn, from the frame and quotas as they are now."""
-        manifest, reveals = self.json["bundle.json"], self.json["reveals.json"]
+        manifest = self.json["bundle.json"]
+        reveals = {one["party"]: one["reveal"] for one in self.json["reveals.json"]}
         committed = [(one["party"], one["commitment"]) for one in self.json["commitments.json"]]
         key = hashlib.sha256("|".join(reveals.get(party, "") for party, _ in committed).encode()).digest()
         message = (

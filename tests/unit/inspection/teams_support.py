@@ -188,7 +188,9 @@ class Replay:
             team: list[str] = []
             fixed[uscc] = team
             candidates = order(f"ASSIGN1|{text}|{uscc}", unit.allowed(uscc))
-            rows, skipped, later = [], [], []
+            rows: list[tuple[str, int, str]] = []
+            skipped: list[str] = []
+            later: list[str] = []
             for again in (False, True):
                 for one in later if again else candidates:
                     if len(team) == unit.per:

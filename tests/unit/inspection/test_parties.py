@@ -82,9 +82,14 @@ def test_every_other_party_opens_an_escrow_and_nobody_else(frozen: Any) -> None:
     town, rule, freeze = frozen
     statement, escrow = town.party("audit_office").commit(rule, freeze, TIME)
     entropy = entropy_statement(PLAN, ROUND, [], "KL8:2026063:01")
-    expected = town.party("audit_office").reveal_file(rule, freeze, statement, entropy)
+    own = town.party("audit_office").reveal_file(rule, freeze, statement, entropy)
+    assert own["signed_by"] == own["party"] == "audit_office"
     for opener in (town.party("justice_office"), town.office().party()):
-        assert opener.open_escrow(rule, freeze, statement, escrow, entropy) == expected
+        found = opener.open_escrow(rule, freeze, statement, escrow, entropy)
+        verify_reveal(rule, statement, entropy["entropy"], found)
+        assert found["signed_by"] == opener.name
+        assert found["signature"] != own["signature"]
+        assert {**found, "signed_by": "", "signature": ""} == {**own, "signed_by": "", "signature": ""}
     for stranger in (town.party("audit_office"), Party("stranger", b"x" * 32)):
         with pytest.raises(IntegrityError, match="was not made for"):
             stranger.open_escrow(rule, freeze, statement, escrow, entropy)
@@ -110,11 +115,29 @@ def test_a_wrong_reveal_is_refused_without_being_told(frozen: Any) -> None:
     party = town.party("audit_office")
     statement, _ = party.commit(rule, freeze, TIME)
     reveal = party.reveal_file(rule, freeze, statement, entropy_statement(PLAN, ROUND, [], "NONE"))
-    verify_reveal(reveal, statement)
+    verify_reveal(rule, statement, "NONE", reveal)
     with pytest.raises(IntegrityError, match="open its escrow") as caught:
-        verify_reveal(reveal | {"reveal": "ab" * 32}, statement)
+        verify_reveal(rule, statement, "NONE", party.signed_reveal(statement, "NONE", "ab" * 32))
     assert "abab" not in str(caught.value)
+    for change in ({"reveal": "ab" * 32}, {"signed_by": "justice_office"}, {"signature": "00"}):
+        with pytest.raises(IntegrityError, match="not signed by the key"):
+            verify_reveal(rule, statement, "NONE", reveal | change)
     with pytest.raises(IntegrityError, match="another round"):
-        verify_reveal(reveal | {"round": 2}, statement)
-    with pytest.raises(BadInput, match="fields"):
-        verify_reveal({"reveal": "x"}, statement)
+        verify_reveal(rule, statement, "NONE", reveal | {"round": 2})
+    for strange in ({"reveal": "x"}, {key: value for key, value in reveal.items() if key != "signature"}):
+        with pytest.raises(BadInput, match="fields"):
+            verify_reveal(rule, statement, "NONE", strange)
+
+
+def test_a_reveal_is_for_one_entropy(frozen: Any) -> None:
+    """Who has all numbers could otherwise try lottery issues until the draw suits."""
+    town, rule, freeze = frozen
+    party = town.party("audit_office")
+    statement, _ = party.commit(rule, freeze, TIME)
+    reveal = party.reveal_file(rule, freeze, statement, entropy_statement(PLAN, ROUND, [], "KL8:2026063:01"))
+    with pytest.raises(
+        IntegrityError, match="is signed for KL8:2026063:01, the entropy of this round is KL8:2026064:02"
+    ):
+        verify_reveal(rule, statement, "KL8:2026064:02", reveal)
+    with pytest.raises(IntegrityError, match="not signed by the key of audit_office"):
+        verify_reveal(rule, statement, "KL8:2026064:02", reveal | {"entropy": "KL8:2026064:02"})

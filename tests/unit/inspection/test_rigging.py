@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from round_support import KL8, PLAN, ROUND, City, frame_rows, roster_rows
+from round_support import DAY, KL8, PLAN, ROUND, City, frame_rows, roster_rows
 
 from credit_pipeline.audit.log import canonical_json, sha256_hex
 from credit_pipeline.errors import BadInput, IntegrityError
 from credit_pipeline.inspection.draws.entropy import Announcement
 from credit_pipeline.inspection.rounds.record import RoundRecord
+from credit_pipeline.warehouse import connect
 
 PARTIES = ("credit_office", "audit_office", "justice_office")
 NEXT = date(2026, 3, 3)
@@ -235,10 +236,61 @@ def test_a_withheld_reveal_is_opened_from_its_escrow(tmp_path: Path) -> None:
     assert seeds[0] == seeds[1] is not None
 
 
+def test_the_office_alone_cannot_say_which_issue_counted(tmp_path: Path) -> None:
+    """It can open all escrows; if that were enough it could draw from any lottery issue. A party's own reveal then
+    takes the place of the opened one.
+    """
+    town = _waiting_for_reveals(tmp_path)
+    office = town.office()
+    rule, freeze, entropy = (
+        office.store.statement(PLAN, ROUND, name) for name in ("rule", "freeze", "entropy")
+    )
+    for name in PARTIES[1:]:
+        commitment = office.store.statement(PLAN, ROUND, f"commitment-{name}")
+        escrow = office.store.file(office.existing(PLAN, ROUND), f"escrow-{name}.age")
+        waits = office.keep_reveal(
+            PLAN, ROUND, office.party().open_escrow(rule, freeze, commitment, escrow, entropy)
+        )
+    assert waits == ["a party other than credit_office (its own, or an escrow opened by it)"]
+    assert town.run(NEXT) == ["ENTROPY"]
+    with pytest.raises(BadInput, match="a party other than credit_office"):
+        office.draw(PLAN, ROUND, NEXT)
+    town.reveal_others([PARTIES[1]])
+    assert town.run(NEXT) == ["ASSIGNED"]
+
+
+def test_a_reveal_for_another_issue_is_not_taken(tmp_path: Path) -> None:
+    town = _waiting_for_reveals(tmp_path)
+    office = town.office()
+    commitment = office.store.statement(PLAN, ROUND, "commitment-audit_office")
+    party = town.party("audit_office")
+    number = party.reveal(PLAN, ROUND, commitment["freeze_root"])
+    with pytest.raises(
+        IntegrityError, match="is signed for KL8:2026064:01, the entropy of this round is KL8:2026063"
+    ):
+        office.keep_reveal(PLAN, ROUND, party.signed_reveal(commitment, "KL8:2026064:01", number))
+    assert "audit_office" in office.waiting_for(office.existing(PLAN, ROUND))
+
+
 def test_a_replay_draws_nothing(tmp_path: Path) -> None:
     town = City(tmp_path)
     town.build()
     assert town.run(is_replay=True, build=False) == [] and town.files() == {} and town.events() == []
+
+
+def test_a_draw_is_known_from_its_day(tmp_path: Path) -> None:
+    """A replay of the days between freeze and draw must not find whom the later draw hit."""
+    town = _waiting_for_reveals(tmp_path)
+    town.reveal_others(PARTIES[1:])
+    assert town.run(NEXT) == ["ASSIGNED"]
+    assert set(town.office().store.table(PLAN, ROUND, "draw")["drawn_date"].to_pylist()) == {NEXT}
+    for day, is_there in ((DAY, False), (NEXT, True)):
+        town.build(day)
+        town.run(day, is_replay=True, build=False)
+        with connect(town.settings, town.settings.warehouse_path, read_only=True) as connection:
+            for table in ("inspection_draws", "inspector_assignments"):
+                rows = connection.execute(f"select count(*) from inspection.{table}").fetchone()
+                assert rows is not None and bool(rows[0]) is is_there, (day, table)
 
 
 def test_several_plans_go_each_their_own_way(tmp_path: Path) -> None:

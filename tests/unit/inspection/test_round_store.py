@@ -96,14 +96,9 @@ def test_every_step_made_again_is_a_no_op(town: City) -> None:
     town.frame = town.frame[::-1]
     assert town.run() == ["ASSIGNED"]
     office = town.office()
-    reveals = office.reveals(office.existing(PLAN, ROUND))
-    assert office.draw(PLAN, ROUND).state is State.ASSIGNED
+    assert office.draw(PLAN, ROUND, date(2026, 4, 1)).state is State.ASSIGNED, "the day of the draw stays"
     assert office.commit(PLAN, ROUND) is not None
     store = office.store
-    assert (
-        store.record_draw(PLAN, ROUND, store.table(PLAN, ROUND, "draw"), reveals=reveals).state
-        is State.ASSIGNED
-    )
     given = _given(town)
     assert _freeze(store, town, ({**given[0], "frame": given[0]["frame"].slice(0)}, given[1])).step == 5
     assert (town.files(), town.audit.head()) == (before, log)
@@ -133,7 +128,7 @@ def test_no_step_can_be_made_again_with_another_content(town: City) -> None:
         "entropy": lambda: store.set_entropy(
             PLAN, ROUND, entropy_statement(PLAN, ROUND, [], "KL8:2026001:01")
         ),
-        "reveal": lambda: store.draw(PLAN, ROUND, {"credit_office": "0" * 64}),
+        "reveal": lambda: store.draw(PLAN, ROUND, {"credit_office": "0" * 64}, DAY),
         "assignment": lambda: store.record_assignment(
             PLAN, ROUND, 1, other, frame_salt=office.frame_salt(PLAN, ROUND)
         ),
@@ -156,7 +151,7 @@ def test_steps_cannot_be_skipped(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot become ENTROPY"):
         store.set_entropy(PLAN, ROUND, entropy_statement(PLAN, ROUND, [], "NONE"))
     with pytest.raises(BadInput, match="entropy is not set"):
-        store.draw(PLAN, ROUND, {})
+        store.draw(PLAN, ROUND, {}, DAY)
     with pytest.raises(BadInput, match="cannot become CLOSED"):
         store.close(PLAN, ROUND)
     with pytest.raises(BadInput, match="there is no draw"):

@@ -127,7 +127,7 @@ def test_teams_are_lawful_and_replay_from_any_order(found: list[Unit], number: i
         order = list(range(one.num_rows))
         shuffle.shuffle(order)
         tables.append(one.take(pa.array(order, pa.int64())))
-    again = assign(*tables, seed(number), inspectors_per_visit=found[0].per)
+    again = assign(tables[0], tables[1], tables[2], seed(number), inspectors_per_visit=found[0].per)
     assert again.assignments.equals(done.assignments) and again.infeasible == done.infeasible
 
 
@@ -215,7 +215,9 @@ def test_pairs_are_not_fixed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(most) == {2}
     assert len(seen) == 66
     take = team_choice._take
-    monkeypatch.setattr(team_choice, "_take", lambda *options: take(*options[:-1], 10**9))
+    monkeypatch.setattr(
+        team_choice, "_take", lambda matching, index, text, used, _: take(matching, index, text, used, 10**9)
+    )
     assert max(max(_pair_counts(unit, number).values()) for number in range(40)) >= 4
 
 

@@ -40,7 +40,7 @@ def _lake(folder: Path, city: Sample, grade: str = "C") -> Settings:
             f"""
             create table inspection.inspection_draws as
             select '{PLAN}' as plan_id, 1 as round, date '{AS_OF}' as frozen_date, '{UNIT}' as unit_id, item_code, uscc,
-                '{grade}' as platform_grade, n + 1 as rank, 1000 as stratum_size, 299 as quota, '' as ticket,
+                '{grade}' as platform_grade, n + 1 as rank, 997 as stratum_size, 299 as quota, '' as ticket,
                 n = 299 as is_top_up, case when n = 299 then '{usccs[0]}' end as replaces
             from firms, (values ('GENERAL'), ('SAFETY')) as items(item_code)
             where item_code = 'GENERAL' or n % 3 = 0;
@@ -123,6 +123,7 @@ def test_the_rows_are_acceptable(lake: Settings, done: VisitSummary) -> None:
         assert row["origin"] == CASE or day <= WINDOW_END
         for later in ("rectified_date", "published_date"):
             assert not row[later] or row["check_date"] <= row[later] <= DAY.isoformat()
+        assert row["origin"] == CASE or row["inclusion_probability"] == "0.2999", "17 digits would be mended"
         codes = row["result_codes"].split(",")
         assert "1" not in codes or codes == ["1"]
         assert bool(row["rectify_due_date"]) == (not {"1", "F", "7", "10"} & set(codes))

@@ -63,7 +63,6 @@ def test_an_exception_in_force_allows_its_ratio(pack: Path) -> None:
     """Prevents a special need, ordered as the notice asks, from being refused."""
     append(pack, "inspection_exceptions", EXCEPTION)
     append(pack, "inspection_ratios", ALLOWED)
-    append(pack, "inspection_exceptions", BY_NAME | {"exception_id": "TX-2026-02"})
     append(pack, "campaigns", CAMPAIGN)
     assert told(pack) == []
 
@@ -104,22 +103,13 @@ def test_an_exception_without_its_papers_is_refused(name: str, pack: Path) -> No
     assert (rule, "inspection_exceptions.csv", line, column) in told(pack)
 
 
-BROKEN_VISITS: dict[str, tuple[dict[str, str], str, str]] = {
-    "of all units": ({"unit_id": "*"}, "exception_without_scope", "unit_id"),
-    "of all items": ({"item_code": "*"}, "exception_without_scope", "item_code"),
-    "of a grade": ({"grade": "A"}, "not_allowed", "grade"),
-    "of a ratio": ({"ratio_bp": "100"}, "not_allowed", "ratio_bp"),
-    "of nobody": ({"kind": "manual_add", "uscc": ""}, "not_a_code", "uscc"),
-    "of a wrong code": ({"uscc": "91411330MA40TE5TX9"}, "not_a_code", "uscc"),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN_VISITS)
-def test_a_visit_by_name_names_one_enterprise_unit_and_item(name: str, pack: Path) -> None:
-    """Prevents manual additions without a scope."""
-    changes, rule, column = BROKEN_VISITS[name]
-    line = append(pack, "inspection_exceptions", BY_NAME | changes)
-    assert (rule, "inspection_exceptions.csv", line, column) in told(pack)
+@pytest.mark.parametrize("kind", ["superior_task", "ratio"])
+def test_an_exception_names_no_enterprise(kind: str, pack: Path) -> None:
+    """Prevents a row that somebody believes to send inspectors to an enterprise, and that does nothing."""
+    line = append(pack, "inspection_exceptions", BY_NAME | {"kind": kind})
+    assert told(pack) == [("not_allowed", "inspection_exceptions.csv", line, "uscc")]
+    line = append(pack, "inspection_exceptions", BY_NAME | {"kind": "manual_add"})
+    assert ("not_allowed", "inspection_exceptions.csv", line, "kind") in told(pack)
 
 
 BROKEN_USES: dict[str, tuple[dict[str, str], dict[str, str], str, str]] = {
@@ -132,10 +122,6 @@ BROKEN_USES: dict[str, tuple[dict[str, str], dict[str, str], str, str]] = {
     "it is for another grade": ({"grade": "C"}, {}, "exception_does_not_reach", "exception_id"),
     "it is for one item": ({"item_code": "SAFETY"}, {}, "exception_does_not_reach", "exception_id"),
     "it orders another ratio": ({}, {"ratio_bp": "900"}, "exception_says_otherwise", "ratio_bp"),
-    "it orders a visit": (
-        {"kind": "manual_add", "item_code": "SAFETY", "grade": "*", "uscc": "91411330MA40TE5TX8", "ratio_bp": ""}, {},
-        "exception_of_other_kind", "exception_id",
-    ),
 }  # fmt: skip
 
 
@@ -198,7 +184,7 @@ PLAN = {
     "plan_template": "joint", "title": "部门联合抽查", "direction": "directed", "initiator": "411300MS",
     "cooperating_units": "411300EE|411300FI", "item_codes": "SAFETY", "region_prefix": "4113", "industry_prefixes": "C26",
     "safety_tag": "any", "rounds_per_year": "2", "first_due_month": "3", "first_due_day": "15", "window_days": "90",
-    "parties": "credit_office|discipline|notary", "entropy_source": "KL8", "entropy_fallback": "SSQ", "entropy_lag_days": "2",
+    "parties": "credit_office|discipline|notary", "entropy_source": "KL8", "entropy_fallback": "SSQ|DLT", "entropy_lag_days": "2",
     "document_no": "宛双随机办〔2026〕1号", "approved_by": "市政府", "basis": "国发〔2019〕5号", "effective_from": "2026-01-01",
     "effective_to": "2026-12-31",
 }  # fmt: skip
@@ -234,6 +220,14 @@ def test_a_joint_plan_of_three_parties_is_sound(pack: Path) -> None:
 BROKEN_JOINTS: dict[str, tuple[dict[str, str], dict[str, str], str, str]] = {
     "the initiator cooperates": ({"cooperating_units": "411300MS"}, {}, "named_twice", "cooperating_units"),
     "the fallback is the source": ({"entropy_fallback": "KL8"}, {}, "no_fallback", "entropy_fallback"),
+    "the source falls back on itself too": (
+        {"entropy_fallback": "SSQ|KL8"},
+        {},
+        "no_fallback",
+        "entropy_fallback",
+    ),
+    "a fallback nobody knows": ({"entropy_fallback": "SSQ|DICE"}, {}, "reference", "entropy_fallback"),
+    "a fallback twice": ({"entropy_fallback": "SSQ|SSQ"}, {}, "named_twice", "entropy_fallback"),
     "no day between": ({"entropy_lag_days": "0"}, {}, "out_of_range", "entropy_lag_days"),
     "two parties of one office": ({}, {"office": "市纪委监委"}, "parties_of_one_office", "parties"),
     "a window beyond the round": ({"window_days": "185"}, {}, "window_too_long", "window_days"),
