@@ -26,6 +26,7 @@ import os
 import re
 import stat
 import sys
+import unicodedata
 from collections import deque
 from datetime import date, datetime, timedelta
 
@@ -215,6 +216,13 @@ def field(holder, name, kind, where):
         right = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
         need(right, "%s: %s is %s, a %s was expected" % (where, name, short(value), kind.__name__))
     return value
+
+
+def visible(name, where):
+    """A name without regard to case and blanks at its ends; one with invisible characters could be two persons."""
+    need(all(unicodedata.category(one) not in ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp") for one in name),
+         "%s: the name %s holds an invisible character" % (where, short(name)))  # fmt: skip
+    return name.strip().casefold()
 
 
 def day(text, where):
@@ -450,6 +458,14 @@ def check_plan(bundle, known):
         )
     if source == "NONE":
         known.open.append("NO PUBLIC ENTROPY: nothing that nobody could know beforehand went into the seed.")
+    tasks = rule.get("superior_tasks", [])
+    need(isinstance(tasks, list), "plan.json: superior_tasks is no list")
+    for task in tasks:
+        for name, pattern in (("unit_id", UNIT), ("item_code", ITEM)):
+            field(task, name, r"\*|" + pattern, "plan.json, superior_tasks")
+        known.open.append("That a superior ordered %s (document %s): by it grade A may be drawn in unit %s for item %s."
+                          % (short(task.get("exception_id")), short(task.get("document_no")), task["unit_id"],
+                             task["item_code"]))  # fmt: skip
     known["rule"], known["items"], known["parties"] = rule, items, parties
     return "%d item(s), %d part%s, entropy %s" % (
         len(items),
@@ -457,6 +473,12 @@ def check_plan(bundle, known):
         "y" if len(parties) == 1 else "ies",
         source,
     )
+
+
+def ordered_by_a_superior(known, unit, item):
+    """Whether the rule lets grade A be drawn here although safety is no concern."""
+    tasks = known["rule"].get("superior_tasks", [])
+    return any(task["unit_id"] in ("*", unit) and task["item_code"] in ("*", item) for task in tasks)
 
 
 def same_round(holder, known, where, format_):
@@ -517,7 +539,7 @@ def check_frame(bundle, known):
         else:
             exempt = grade == "A" and not (items[item]["is_safety_related"] and safety == "1")
             need(
-                not exempt,
+                not exempt or ordered_by_a_superior(known, unit, item),
                 "%s, column excluded_reason: grade A may be drawn for safety only, and this is not" % where,
             )
             strata[unit, item, grade] = strata.get((unit, item, grade), 0) + 1
@@ -565,7 +587,7 @@ def check_quotas(bundle, known):
             ratio >= better,
             "%s, column ratio_bp: %d, below the %d of a better grade" % (where, ratio, better),
         )
-        need(grade != "A" or known["items"][item]["is_safety_related"] or ratio == 0,
+        need(grade != "A" or known["items"][item]["is_safety_related"] or ratio == 0 or ordered_by_a_superior(known, unit, item),
              "%s, column ratio_bp: grade A has a ratio for an item that is not of safety" % where)  # fmt: skip
         ratios[unit, item] = ratio
         quotas[key] = quota
@@ -912,7 +934,7 @@ def check_top_ups(bundle, known):
         need(event > day(known["freeze"]["frozen_date"], where),
              "%s: the event of %s was known when the frame was frozen on %s"
              % (where, event, known["freeze"]["frozen_date"]))  # fmt: skip
-        approvers = [a.strip().casefold() for a in field(one, "approvers", list, where) if isinstance(a, str)]
+        approvers = [visible(a, where) for a in field(one, "approvers", list, where) if isinstance(a, str)]
         need(
             len(set(approvers)) == len(one["approvers"]) == 2 and all(approvers),
             "%s: not two different approvers" % where,
@@ -1443,7 +1465,7 @@ def check_abort(bundle, known, aborted_from):
     need(abort.get("aborted_from") == aborted_from, "abort.json: aborted_from is %s, by the log it was %s"
          % (short(abort.get("aborted_from")), aborted_from))  # fmt: skip
     needed = 3 if STATES.index(aborted_from) >= STATES.index("ENTROPY") else 1
-    names = {str(name).strip().casefold() for name in field(abort, "approvers", list, "abort.json")}
+    names = {visible(str(name), "abort.json") for name in field(abort, "approvers", list, "abort.json")}
     need(
         len(names) >= needed and all(names),
         "abort.json: %d approver(s), %d different ones are needed" % (len(names), needed),

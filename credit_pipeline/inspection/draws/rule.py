@@ -65,6 +65,11 @@ def read_rule(
     )
     source = str(plan["entropy_source"] or NO_ENTROPY)
     reasons = _rows(connection, _in_force("topup_reasons"), {"day": day})
+    ordered = _rows(
+        connection,
+        _in_force("inspection_exceptions", "kind = 'superior_task'") + " order by exception_id",
+        {"day": day},
+    )
     return {
         "format": "RULE1",
         "plan_id": plan_id,
@@ -83,6 +88,17 @@ def read_rule(
             "fallback_after_days": FALLBACK_AFTER_DAYS,
         },
         "topup_reasons": sorted(str(row["reason"]) for row in reasons),
+        # Only these let grade A be drawn where safety is no concern.
+        "superior_tasks": [
+            {
+                "exception_id": str(row["exception_id"]),
+                "document_no": str(row["document_no"] or ""),
+                "unit_id": str(row["unit_id"] or "*"),
+                "item_code": str(row["item_code"] or "*"),
+            }
+            for row in ordered
+            if (row["grade"] or "*") in ("*", "A")
+        ],
         "inspectors_per_visit": int(inspectors[0]["value"]) if inspectors else 2,
         "pair_rule": PAIR_RULE,
         "algorithm": ALGORITHM,

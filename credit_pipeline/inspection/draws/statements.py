@@ -7,6 +7,7 @@ the lottery issue (`inspection.draws.entropy`), files (`inspection.rounds.store`
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -18,6 +19,8 @@ from credit_pipeline.inspection.draws.protocol import NO_ENTROPY, Round
 
 MINIMUM_PARTIES = 3
 APPROVERS_OF_TOP_UP = 2
+HIDDEN = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
+"""Categories of Unicode that print nothing."""
 _TEXT = r"[^\x00-\x1f\x7f]{1,200}"
 _TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
 
@@ -88,7 +91,7 @@ def top_up_statement(
         "unit_id": protocol.checked("unit_id", unit_id, protocol.UNIT_PATTERN),
         "uscc": protocol.checked("uscc", uscc, protocol.USCC_PATTERN),
         "reason": protocol.checked("reason", reason, "[a-z][a-z0-9_]{0,31}"),
-        "event_id": protocol.checked("event id", event_id, _TEXT),
+        "event_id": _visible("event id", event_id),
         "event_date": checked_date("event date", event_date).isoformat(),
         "approvers": names,
     }
@@ -127,7 +130,19 @@ def different(approvers: Sequence[str]) -> list[str]:
     found = {
         name.strip().casefold(): name.strip() for name in sorted(approvers, reverse=True) if name.strip()
     }
-    return sorted(protocol.checked("approver", name, _TEXT) for name in found.values())
+    return sorted(_visible("approver", name) for name in found.values())
+
+
+def _visible(label: str, text: str) -> str:
+    """A text in which everything can be seen: otherwise one person signs under two names that look the same."""
+    protocol.checked(label, text, _TEXT)
+    hidden = [one for one in text if unicodedata.category(one) in HIDDEN]
+    if hidden or not text.strip():
+        raise BadInput(
+            f"{label} {text!a}: nothing but blanks, or an invisible character in it; write it by hand instead of "
+            "copying it"
+        )
+    return text
 
 
 def checked_date(label: str, text: str) -> date:

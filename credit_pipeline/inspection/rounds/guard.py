@@ -55,6 +55,12 @@ def verified_record(
     _verify_log(audit, anchor)
     events = round_events(audit, plan_id, round_)
     where = f"plan {plan_id}, round {round_}"
+    now = audit.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    if events and now < events[-1][1]:
+        raise IntegrityError(
+            f"{where}: its last step was logged at {events[-1][1]}, the clock of this machine says {now}: set the clock "
+            "right first, no verifier accepts a step before the one it follows"
+        )
     names = [event for event, _, _ in events]
     for event in sorted(ONCE):
         if names.count(event) > 1:

@@ -201,6 +201,17 @@ class City:
             "inspection.inspection_recusals": recusals,
             "policy.draw_parties": parties,
             "policy.topup_reasons": [{"reason": one} | always for one in ("deregistered", "revoked")],
+            "policy.inspection_exceptions": [
+                {
+                    "exception_id": "TX-1",
+                    "kind": "ratio",
+                    "document_no": "1",
+                    "unit_id": "A01",
+                    "item_code": "GENERAL",
+                    "grade": "C",
+                }
+                | always
+            ],
             "policy.inspection_policy": [{"parameter": "inspectors_per_visit", "value": 2} | always],
         }
         return {name: pa.Table.from_pylist(one) for name, one in rows.items()} | {

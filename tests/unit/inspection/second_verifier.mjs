@@ -145,7 +145,11 @@ function signed(key, message, signature) {
 }
 const holds = (x, names, where) =>
   must(same(Object.keys(x).sort(byText), names.split(" ").sort(byText)), `${where}: its fields are not ${names}`);
-const people = (names) => new Set(names.map((name) => name.trim().toLowerCase()).filter(Boolean)).size;
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/u;
+function people(names) {
+  must(!names.some((name) => INVISIBLE.test(name)), "an approver's name holds an invisible character");
+  return new Set(names.map((name) => name.trim().toLowerCase()).filter(Boolean)).size;
+}
 
 // ---- §1, §3 folder and manifest
 const BOTH = "plan.json freeze.json commitments.json entropy.json seed.json abort.json log.jsonl checkpoints.json";
@@ -267,6 +271,8 @@ must(rule.entropy.source === "NONE" || rule.entropy.lag_days >= 1, "plan.json: l
 for (const { party } of rule.parties) must(/^[a-z][a-z0-9_]{0,31}$/.test(party), `plan.json: party ${party}`);
 must(new Set(rule.items.map((item) => item.item_code)).size === rule.items.length, "plan.json: an item stands there twice");
 const items = new Map(rule.items.map((item) => [item.item_code, item]));
+const isOrdered = (row) =>
+  (rule.superior_tasks ?? []).some((t) => ["*", row.unit_id].includes(t.unit_id) && ["*", row.item_code].includes(t.item_code));
 const freeze = json("freeze.json");
 ours(freeze, "FREEZE1", "freeze.json");
 holds(freeze, "format plan_id round frozen_date frame_root frame_size eligible_count unit_sizes quotas_root roster_root rule_sha256", "freeze.json");
@@ -405,7 +411,7 @@ function frozenTables() {
     const item = items.get(row.item_code);
     must(item, `${where}: the rule has no item ${row.item_code}`);
     const isSafety = item.is_safety_related && row.is_safety_related === "1";
-    must(row.platform_grade !== "A" || row.excluded_reason !== "" || isSafety, `${where}: grade A may not be drawn here`);
+    must(row.platform_grade !== "A" || row.excluded_reason !== "" || isSafety || isOrdered(row), `${where}: grade A may not be drawn here`);
     const facts = [row.platform_grade, row.region, row.is_safety_related];
     must(same(enterprises.get(row.uscc) ?? facts, facts), `${where}: the enterprise has other facts in another row`);
     enterprises.set(row.uscc, facts);
@@ -433,7 +439,7 @@ function frozenTables() {
     const before = quotas[i - 1];
     if (before?.unit_id === row.unit_id && before.item_code === row.item_code)
       must(row.ratio_bp >= before.ratio_bp, `${where}: a worse grade has a lower ratio`);
-    if (row.platform_grade === "A" && !items.get(row.item_code).is_safety_related) must(row.ratio_bp === 0, `${where}: A has a ratio`);
+    if (row.platform_grade === "A" && !items.get(row.item_code).is_safety_related && !isOrdered(row)) must(row.ratio_bp === 0, `${where}: A has a ratio`);
   });
   must(strata.size === 0, `quotas.csv: no quota for ${[...strata.keys()][0]}`);
   return rosterRoot;

@@ -11,7 +11,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
+import golden_round
 import pyarrow as pa
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -386,3 +388,31 @@ def test_two_thousand_visits_are_replayed(tmp_path: Path) -> None:
     found = v.choose_teams("ab" * 32, "A01", visits, people, barred, 2, [])
     assert found is not None and len(found) == 4000
     assert max(sum(row[1] == one for row in found) for one in people) <= 2000 // 20 + 2
+
+
+@pytest.mark.parametrize("is_ordered", [True, False])
+def test_grade_a_is_drawn_without_safety_by_a_superiors_task_alone(tmp_path: Path, is_ordered: bool) -> None:
+    """An honest draw of a superior's task must verify, and the same draw without the task in the rule must not."""
+    frame = golden_round.frame_rows()
+    for row in frame:
+        if (row["unit_id"], row["item_code"], row["excluded_reason"]) == ("A01", "GENERAL", "grade_a_exempt"):
+            row["excluded_reason"] = ""
+    quotas = golden_round.quota_rows(frame)
+    for row in quotas:
+        if (row["unit_id"], row["item_code"], row["platform_grade"]) == ("A01", "GENERAL", "A"):
+            row |= {"ratio_bp": 300, "target": 1, "quota": 1}
+    golden = GoldenRound(tmp_path)
+    if is_ordered:
+        task = {"exception_id": "TX-1", "document_no": "1", "unit_id": "A01", "item_code": "*"}
+        golden.rule_changes = {"superior_tasks": [task]}
+    with (
+        mock.patch.object(golden_round, "frame_rows", lambda: frame),
+        mock.patch.object(golden_round, "quota_rows", lambda _: quotas),
+    ):
+        for _ in golden.steps():
+            pass
+    folder = write_bundle(golden.settings, PLAN, ROUND, tmp_path / "bundle").directory
+    code, text = verify(folder)
+    assert code == (0 if is_ordered else 1), text
+    expected = "a superior ordered 'TX-1'" if is_ordered else "grade A may be drawn for safety only"
+    assert expected in text

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -276,6 +277,32 @@ def test_a_replay_draws_nothing(tmp_path: Path) -> None:
     town = City(tmp_path)
     town.build()
     assert town.run(is_replay=True, build=False) == [] and town.files() == {} and town.events() == []
+
+
+@pytest.mark.parametrize(
+    "change", [{"approvers": ["li-na", "li\u200b-na"]}, {"event_id": "\u200b"}, {"event_id": "  "}]
+)
+def test_nobody_approves_under_two_names_that_look_the_same(tmp_path: Path, change: dict[str, Any]) -> None:
+    town = City(tmp_path)
+    town.run()
+    office = town.office()
+    unit, uscc = office.store.drawn(PLAN, ROUND).visits()[0]
+    facts = {"event_id": "registry-1", "approvers": ["li-na", "zhang-wei"]} | change
+    with pytest.raises(BadInput, match="invisible character"):
+        office.top_up(
+            PLAN, ROUND, unit_id=unit, uscc=uscc, reason="deregistered", event_date="2026-03-03", **facts
+        )
+
+
+def test_a_clock_set_back_stops_the_office(tmp_path: Path) -> None:
+    """The step would be made, and no verifier would ever accept the round."""
+    town = _waiting_for_reveals(tmp_path)
+    town.reveal_others(PARTIES[1:])
+    before = town.files()
+    town.now = datetime(2026, 2, 1, tzinfo=UTC)
+    with pytest.raises(IntegrityError, match="set the clock right first"):
+        town.run(NEXT)
+    assert town.files() == before
 
 
 def test_a_draw_is_known_from_its_day(tmp_path: Path) -> None:
