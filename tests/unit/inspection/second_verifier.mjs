@@ -145,7 +145,11 @@ function signed(key, message, signature) {
 }
 const holds = (x, names, where) =>
   must(same(Object.keys(x).sort(byText), names.split(" ").sort(byText)), `${where}: its fields are not ${names}`);
-const people = (names) => new Set(names.map((name) => name.trim().toLowerCase()).filter(Boolean)).size;
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/u;
+function people(names) {
+  must(!names.some((name) => INVISIBLE.test(name)), "an approver's name holds an invisible character");
+  return new Set(names.map((name) => name.trim().toLowerCase()).filter(Boolean)).size;
+}
 
 // ---- §1, §3 folder and manifest
 const BOTH = "plan.json freeze.json commitments.json entropy.json seed.json abort.json log.jsonl checkpoints.json";
@@ -267,6 +271,8 @@ must(rule.entropy.source === "NONE" || rule.entropy.lag_days >= 1, "plan.json: l
 for (const { party } of rule.parties) must(/^[a-z][a-z0-9_]{0,31}$/.test(party), `plan.json: party ${party}`);
 must(new Set(rule.items.map((item) => item.item_code)).size === rule.items.length, "plan.json: an item stands there twice");
 const items = new Map(rule.items.map((item) => [item.item_code, item]));
+const isOrdered = (row) =>
+  (rule.superior_tasks ?? []).some((t) => ["*", row.unit_id].includes(t.unit_id) && ["*", row.item_code].includes(t.item_code));
 const freeze = json("freeze.json");
 ours(freeze, "FREEZE1", "freeze.json");
 holds(freeze, "format plan_id round frozen_date frame_root frame_size eligible_count unit_sizes quotas_root roster_root rule_sha256", "freeze.json");
@@ -293,6 +299,7 @@ commitments.forEach((c, i) => {
   must(signed(rule.parties[i].signing_key, `COMMITMENT1|${canonical(without(c, "signature"))}`, c.signature), `${where}: false signature`);
   must(dayOf(c.time) >= dayOf(steps[0].time) && dayOf(c.time) <= dayOf(committed.time), `${where}: not between freeze and commitment`);
   logged(`commitment-${c.party}.json`, c, committed);
+  if (c.escrow_sha256) must(committed.details.files[`escrow-${c.party}.age`] === c.escrow_sha256, `${where}: another escrow file stands in the log`);
 });
 must(same(facts.commitments, commitments.map((c) => [c.party, c.commitment])), "commitments.json: the log holds others");
 
@@ -404,7 +411,7 @@ function frozenTables() {
     const item = items.get(row.item_code);
     must(item, `${where}: the rule has no item ${row.item_code}`);
     const isSafety = item.is_safety_related && row.is_safety_related === "1";
-    must(row.platform_grade !== "A" || row.excluded_reason !== "" || isSafety, `${where}: grade A may not be drawn here`);
+    must(row.platform_grade !== "A" || row.excluded_reason !== "" || isSafety || isOrdered(row), `${where}: grade A may not be drawn here`);
     const facts = [row.platform_grade, row.region, row.is_safety_related];
     must(same(enterprises.get(row.uscc) ?? facts, facts), `${where}: the enterprise has other facts in another row`);
     enterprises.set(row.uscc, facts);
@@ -432,7 +439,7 @@ function frozenTables() {
     const before = quotas[i - 1];
     if (before?.unit_id === row.unit_id && before.item_code === row.item_code)
       must(row.ratio_bp >= before.ratio_bp, `${where}: a worse grade has a lower ratio`);
-    if (row.platform_grade === "A" && !items.get(row.item_code).is_safety_related) must(row.ratio_bp === 0, `${where}: A has a ratio`);
+    if (row.platform_grade === "A" && !items.get(row.item_code).is_safety_related && !isOrdered(row)) must(row.ratio_bp === 0, `${where}: A has a ratio`);
   });
   must(strata.size === 0, `quotas.csv: no quota for ${[...strata.keys()][0]}`);
   return rosterRoot;
@@ -441,13 +448,24 @@ function frozenTables() {
 // ---- §8 seed
 function checkReveals() {
   const reveals = json("reveals.json");
-  must(same(Object.keys(reveals).sort(byText), drawn ? rule.parties.map((p) => p.party).sort(byText) : []), "reveals.json: not the parties of the rule");
-  return rule.parties.filter(() => drawn).map(({ party }, i) => {
-    const reveal = reveals[party];
-    must(HEX64.test(reveal), `reveals.json: ${party}`);
-    must(sha(`COMMIT1|${planId}|${round}|${party}|${reveal}`) === commitments[i].commitment, `reveals.json: ${party} revealed another number than committed`);
-    return reveal;
+  const parties = drawn ? rule.parties : [];
+  must(same(reveals.map((r) => r.party), parties.map((p) => p.party)), "reveals.json: not the parties of the rule");
+  reveals.forEach((r, i) => {
+    const where = `reveals.json, ${r.party}`;
+    ours(r, "REVEAL1", where);
+    holds(r, "format plan_id round party freeze_root entropy reveal signed_by signature", where);
+    must(r.freeze_root === freezeRoot, `${where}: revealed for another freeze`);
+    must(r.entropy === entropy.entropy, `${where}: revealed for another entropy`);
+    const signer = parties.find((p) => p.party === r.signed_by);
+    must(signer, `${where}: signed by no party`);
+    must(signed(signer.signing_key, `REVEAL1|${canonical(without(r, "signature"))}`, r.signature), `${where}: false signature`);
+    must(HEX64.test(r.reveal), `${where}: reveal`);
+    const opened = sha(`COMMIT1|${planId}|${round}|${r.party}|${r.reveal}`);
+    must(opened === commitments[i].commitment, `${where} revealed another number than committed`);
   });
+  const signers = new Set(reveals.map((r) => r.signed_by)).size;
+  must(parties.length < 3 || signers >= 2, "reveals.json: one party signed for all");
+  return reveals.map((r) => r.reveal);
 }
 function checkSeed() {
   const reveals = checkReveals();
@@ -586,6 +604,7 @@ function flow(visits, room, leaders) {
   if (!isFull) visits.forEach((visit, v) => team[v].size < visit.places && search(v).seen.forEach((id) => reached.add(id)));
   return { full: isFull, reached };
 }
+const skillsOf = (row) => items.get(row.item_code).required_skill.split("+").filter(Boolean);
 function checkAssignments(seed, cells, states, rosterRoot) {
   const events = steps.filter((step) => step.event === "round_assigned");
   const k = rule.inspectors_per_visit;
@@ -612,8 +631,7 @@ function checkAssignments(seed, cells, states, rosterRoot) {
         const key = `${unit}|${row.unit_id}|${row.uscc}`;
         if (visited.has(key)) continue;
         if (!open.has(key)) open.set(key, { key, wave, unit, draw: row.unit_id, uscc: row.uscc, region: row.region, skills: new Set() });
-        const skills = items.get(row.item_code).required_skill;
-        for (const skill of skills ? skills.split("+") : []) open.get(key).skills.add(skill);
+        for (const skill of skillsOf(row)) open.get(key).skills.add(skill);
       }
     }
     const impossible = [];
@@ -635,7 +653,7 @@ function checkAssignments(seed, cells, states, rosterRoot) {
   expected.sort(byAll(...["wave", "draw_unit_id", "unit_id", "uscc", "position"].map((key) => (row) => row[key])));
   const header = "wave,unit_id,draw_unit_id,uscc,inspector_id,role,position,eligible_count,rank_taken,skipped";
   compare("assignments.csv", csv("assignments.csv", header), expected);
-  checkReplacements(visited);
+  checkReplacements(visited, states);
 }
 function assign(visits, staff, refused, earlier, k, seed) {
   const [n, m] = [visits.length, staff.length];
@@ -719,7 +737,7 @@ function assign(visits, staff, refused, earlier, k, seed) {
   }
   return visits;
 }
-function checkReplacements(visited) {
+function checkReplacements(visited, states) {
   const list = json("replacements.json");
   const events = steps.filter((step) => step.event === "round_inspector_replaced");
   must(list.length === events.length, "replacements.json: the log holds another number of replacements");
@@ -730,12 +748,13 @@ function checkReplacements(visited) {
     must(r.format === "REPLACED1", `${where}: not REPLACED1`);
     must(r.number === i + 1, `${where}: number`);
     must(isDay(r.declared_date) && r.reason.trim() !== "" && people(r.approvers) >= 1, `${where}: declared_date, reason or approvers`);
-    const waves = events[i].details.waves;
+    const { waves, top_ups: topUps } = events[i].details;
     const visit = [...visited.values()].find((v) => v.unit === r.unit_id && v.uscc === r.uscc && v.wave <= waves);
     const place = visit?.team.find(({ id }) => id === r.inspector_id);
     must(place, `${where}: the inspector is not in the team`);
     visit.left = [...(visit.left ?? []), r.inspector_id];
-    const able = visit.candidates.filter((c) => !visit.left.includes(c.inspector_id) && !visit.team.some(({ id }) => id === c.inspector_id));
+    const skills = states[topUps].taken.filter((row) => row.unit_id === visit.draw && row.uscc === visit.uscc).flatMap(skillsOf);
+    const able = visit.candidates.filter((c) => skills.every((skill) => c.skills.split("+").includes(skill)) && !visit.left.includes(c.inspector_id) && !visit.team.some(({ id }) => id === c.inspector_id));
     const next = (place.role === "leader" && able.find((c) => c.is_leader === "1")) || able[0];
     must(next?.inspector_id === r.replaced_by, `${where}: the next in order is ${next?.inspector_id ?? "nobody"}`);
     place.id = r.replaced_by;
