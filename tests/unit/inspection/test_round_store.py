@@ -156,7 +156,7 @@ def test_steps_cannot_be_skipped(tmp_path: Path) -> None:
         store.close(PLAN, ROUND)
     with pytest.raises(BadInput, match="there is no draw"):
         store.table(PLAN, ROUND, "draw")
-    with pytest.raises(BadInput, match="once it is drawn"):
+    with pytest.raises(BadInput, match="between the draw and the close"):
         office.assign(PLAN, ROUND, None)
 
 
