@@ -65,8 +65,11 @@ def _cell(column: Column, number: int) -> str:
         return MOBILE if "电话" in column.label or "手机" in column.label else make_person(number)
     patterns = {
         "[0-9]{9}": "411330100",
+        "[0-9A-Z]{1,12}": f"C{number:06d}",
+        r"[^|;:,\s]{1,64}": f"C{number:06d}",
         "[A-T]": "F",
         "[0-9]{2,4}": "5132",
+        "[0-9]{5,8}": f"{number:05d}",
         "[a-z_]{1,64}": "penalties",
         "[0-9A-F]{32}": f"{number:032X}",
     }
@@ -78,7 +81,8 @@ def _cell(column: Column, number: int) -> str:
         case "reg_no":
             return ""
         case "code":
-            return patterns.get(column.pattern or "", f"C{number:06d}")
+            # A pattern that is not here must fail here, and not as a row refused somewhere else.
+            return patterns[column.pattern] if column.pattern else f"C{number:06d}"
         case "document_no":
             return f"桐文〔2026〕{number}号"
         case "region":
