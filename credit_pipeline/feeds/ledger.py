@@ -5,9 +5,10 @@ An entry is written last and never changes; without it the Parquet of a file doe
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import lru_cache
@@ -168,6 +169,16 @@ def totals(settings: Settings, feed_name: str) -> dict[str, int]:
     """read, accepted, quarantined and duplicates of a feed over all files ever ingested."""
     entries = read_ledger(settings, feed_name)
     return {name: sum(entry[name] for entry in entries) for name in COUNTS}
+
+
+def ledger_digest(entries: Iterable[Mapping[str, Any]]) -> str:
+    """SHA-256 that names a set of ingested files: one line `<feed> <SHA-256 of the file> <day> <accepted rows>` each, in
+    the order of the lines.
+    """
+    lines = sorted(
+        f"{entry['feed']} {entry['sha256']} {entry['ingest_date']} {entry['accepted']}\n" for entry in entries
+    )
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def last_ingest_date(settings: Settings) -> date | None:

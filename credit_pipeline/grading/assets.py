@@ -9,7 +9,7 @@ import polars as pl
 from credit_pipeline.feeds.catalogue import feed_names
 from credit_pipeline.grading import training
 from credit_pipeline.grading.card_pictures import reliability
-from credit_pipeline.grading.history import store_day
+from credit_pipeline.grading.history import state_digest, store_day
 from credit_pipeline.grading.registry import CARD_NAME
 from credit_pipeline.grading.snapshots import training_set_path
 from credit_pipeline.grading.svg import as_markdown
@@ -167,9 +167,20 @@ def grade_history(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.M
             "grades_stored",
             "grading",
             context.run.run_id,
-            as_of_date=day.isoformat(),
+            **pipeline.run_facts(day),
             graded=stored.graded,
             changed=stored.changed,
+            rows=stored.history_rows,
+            state_sha256=state_digest(pipeline.settings, day),
+        )
+    else:
+        pipeline.audit().append(
+            "grades_compared",
+            "grading",
+            context.run.run_id,
+            **pipeline.run_facts(day),
+            graded=stored.graded,
+            agrees=stored.agrees,
         )
     return dg.MaterializeResult(
         metadata={
