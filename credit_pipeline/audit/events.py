@@ -90,15 +90,15 @@ EVENTS: dict[str, Event] = {
     # transform
     "warehouse_built": _event(
         "数据仓库已构建", "dbt built all tables: rows of each, digests of those that decide, special needs in force.",
-        "is_replay", "models", "rows", "outputs", "exceptions", of_a_run=True,
+        "is_replay", "inputs", "models", "rows", "outputs", "exceptions", of_a_run=True,
     ),
     # grading
-    "training_set_built": _event("训练样本已生成", "Labelled snapshots for training.", "as_of_date", "rows"),
+    "training_set_built": _event("训练样本已生成", "Labelled snapshots for training.", "inputs", "rows", "sha256", of_a_run=True),
     "model_trained": _event(
         "模型已训练", "A challenger was fitted and judged by the gates of policy.",
-        "as_of_date", "model", "challenger", "kind", "promoted", "gates", "reason",
+        "inputs", "challenger", "kind", "promoted", "gates", "reason", of_a_run=True,
     ),
-    "model_chosen": _event("模型已选定", "The model that grades on the day.", "as_of_date", "model", "kind", "valid_from"),
+    "model_chosen": _event("模型已选定", "The model that grades on the day.", "kind", "valid_from", of_a_run=True),
     "model_promoted": _event(
         "模型人工启用", "Somebody promoted a model by hand.",
         "as_of_date", "model", "previous", "kind", "decided_by", "approver", "document", "reason",

@@ -118,7 +118,7 @@ def record_hash(record: Record) -> str:
 def parse_record(line: bytes) -> Record | None:
     """The record of a line without its end; None for what is none. Its hash is not looked at."""
     try:
-        content = json.loads(line)
+        content = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):
         return None
     if not isinstance(content, dict) or set(content) != _RECORD_KEYS:

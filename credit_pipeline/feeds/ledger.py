@@ -19,7 +19,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from credit_pipeline.feeds.catalogue import Feed
+from credit_pipeline.feeds.catalogue import Feed, feed_names
 from credit_pipeline.feeds.lake_files import MonthFiles, file_sha256, lake_parquet, write_atomically
 from credit_pipeline.feeds.lake_schema import INGEST_DATE, KINDS
 from credit_pipeline.settings import Settings
@@ -179,6 +179,12 @@ def ledger_digest(entries: Iterable[Mapping[str, Any]]) -> str:
         f"{entry['feed']} {entry['sha256']} {entry['ingest_date']} {entry['accepted']}\n" for entry in entries
     )
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def lake_ledger_digest(settings: Settings, as_of_date: date) -> str:
+    """The digest of all files of all feeds that a run of that day counts."""
+    entries = [entry for feed in feed_names() for entry in read_ledger(settings, feed)]
+    return ledger_digest(entry for entry in entries if entry["ingest_date"] <= as_of_date.isoformat())
 
 
 def last_ingest_date(settings: Settings) -> date | None:

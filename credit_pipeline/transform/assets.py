@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, dbt_assets
 
+from credit_pipeline.feeds.ledger import lake_ledger_digest
 from credit_pipeline.orchestration import (
     OFFICE,
     WAREHOUSE_POOL,
@@ -120,6 +121,7 @@ def dbt_build(context: dg.AssetExecutionContext, pipeline: Pipeline, dbt: DbtCli
         context.run.run_id,
         **pipeline.run_facts(day),
         is_replay=target.is_replay,
+        inputs={"ledger_sha256": lake_ledger_digest(settings, day)},
         models=built,
         rows={name: facts.row_count for name, facts in tables.items()},
         outputs=digests,
