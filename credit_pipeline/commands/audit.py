@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from credit_pipeline.commands.shared import Json, Lake, command_settings, output_console, parse_day
+from credit_pipeline.commands.shared import (
+    Json,
+    Lake,
+    command_settings,
+    output_console,
+    parse_day,
+    show_progress,
+)
 from credit_pipeline.errors import BadInput
 
 app = typer.Typer(no_args_is_help=True, help="The audit log: verify it, read it, trace a draw to its files.")
@@ -97,3 +104,43 @@ def show(
         typer.echo(json.dumps([vars(record) for record in found], ensure_ascii=False))
     else:
         render(found, output_console(), lang)
+
+
+@app.command()
+def trace(
+    plan: Annotated[str, typer.Argument(help="Plan, such as P2026GENERAL.")],
+    round_: Annotated[str, typer.Argument(metavar="ROUND", help="Round of the plan.")],
+    uscc: Annotated[str, typer.Argument(help="Unified social credit code of the enterprise.")],
+    unit: Annotated[str | None, typer.Option(help="Only this unit's task.")] = None,
+    show_sql: Annotated[
+        bool, typer.Option("--sql", help="Print the query instead: it runs in plain duckdb.")
+    ] = False,
+    lake: Lake = None,
+    as_json: Json = False,
+) -> None:
+    """Follow a draw to grade, indicators, rows and files. Confidential output.
+
+    A round of an earlier day is reproduced: its day is computed anew in a private file and compared with what was stored.
+    """
+    import logging
+
+    from credit_pipeline.audit.trace import trace_draw
+    from credit_pipeline.audit.trace_words import render_trace
+
+    show_progress()
+    found = trace_draw(
+        command_settings(lake=lake),
+        plan,
+        int(round_) if round_.isdecimal() else round_,
+        uscc,
+        unit_id=unit,
+        progress=logging.getLogger("credit_pipeline.trace").info,
+    )
+    if show_sql:
+        typer.echo(found.query)
+    elif as_json:
+        typer.echo(
+            json.dumps({"reproduced": found.reproduced, "rows": found.lines}, ensure_ascii=False, default=str)
+        )
+    else:
+        render_trace(found, output_console())
