@@ -157,3 +157,21 @@ def unknown_parts(event: str, details: Mapping[str, Any]) -> list[str]:
     if known is None:
         return [f"event {event}"]
     return [f"detail {key} of {event}" for key in sorted(set(details) - known.keys)]
+
+
+def events_markdown() -> str:
+    """The catalogue as the table of docs/audit.md."""
+    lines = ["| event | 中文 | meaning | details |", "|---|---|---|---|"]
+    for name, event in EVENTS.items():
+        own = event.keys - RUN_FACTS if event.keys >= RUN_FACTS else event.keys
+        run = (
+            "run facts, "
+            if event.keys >= RUN_FACTS and own
+            else "run facts"
+            if event.keys >= RUN_FACTS
+            else ""
+        )
+        details = run + ", ".join(f"`{key}`" for key in sorted(own))
+        details = "the whole `round.json`" if "frame_root" in event.keys else details
+        lines.append(f"| `{name}` | {event.label} | {event.description} | {details} |")
+    return "\n".join(lines) + "\n"
