@@ -22,7 +22,11 @@ from credit_pipeline.warehouse import connect
 
 RECEIPTS_FEED = "extract_receipts"
 _CHECKPOINT_KEYS = {"size", "head", "prev_checkpoint", "signature"}
-_PRINTED = re.compile(r"(?<![0-9A-Za-z])([0-9]{1,15})[\s,;:：，；]+([0-9a-fA-F]{64})(?![0-9A-Za-z])")
+_PRINTED = re.compile(
+    r"(?<![0-9A-Za-z])([0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,15})(?![0-9A-Za-z])[^0-9\n]{1,40}?"
+    r"(?<![0-9A-Za-z])([0-9a-fA-F]{64})(?![0-9A-Za-z])"
+)
+"""A number of records and a head in one line of a text: `1,234 records, head 47c5…`, `共 1234 条，末条摘要：47c5…`."""
 _HEAD = re.compile(r"[0-9a-f]{64}")
 _READABLE = {".json", ".jsonl", ".csv", ".txt"}
 
@@ -194,7 +198,7 @@ def _read(file: Path) -> Iterator[Witness]:
             yield from _from_receipt(row, f"{file} row {number}")
         return
     for size, head in _PRINTED.findall(text):
-        yield Witness(str(file), int(size), head.lower(), is_outside=True)
+        yield Witness(str(file), int(size.replace(",", "")), head.lower(), is_outside=True)
 
 
 def _json_lines(text: str) -> list[Any]:
