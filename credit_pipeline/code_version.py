@@ -53,3 +53,8 @@ def os_user() -> str:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:  # an account without a name, as in some containers
         return f"uid {os.geteuid()}"
+
+
+def by_hand() -> str:
+    """What stands in the audit log as the run of a command that somebody typed: `command:<account>`."""
+    return f"command:{os_user()}"
