@@ -104,8 +104,7 @@ def verify_checkpoint(checkpoint: Mapping[str, Any], public_key: Ed25519PublicKe
     """Raises `IntegrityError` unless `checkpoint` has exactly the fields of one and was signed by
     `public_key`'s owner.
     """
-    if set(checkpoint) != {*_SIGNED_KEYS, "key_id", "signature"}:
-        raise IntegrityError(f"not a checkpoint: it has the fields {', '.join(sorted(map(str, checkpoint)))}")
+    _refuse_other_shape(checkpoint)
     if checkpoint["key_id"] != public_key_id(public_key):
         raise ForeignKey(
             f"the checkpoint was signed by key {checkpoint['key_id']}, not {public_key_id(public_key)}"
@@ -119,12 +118,18 @@ def verify_checkpoint(checkpoint: Mapping[str, Any], public_key: Ed25519PublicKe
         ) from None
 
 
+def _refuse_other_shape(checkpoint: Mapping[str, Any]) -> None:
+    if set(checkpoint) != {*_SIGNED_KEYS, "key_id", "signature"}:
+        raise IntegrityError(f"not a checkpoint: it has the fields {', '.join(sorted(map(str, checkpoint)))}")
+
+
 def verify_checkpoint_by_any(checkpoint: Mapping[str, Any], keys: Mapping[str, Ed25519PublicKey]) -> None:
     """As `verify_checkpoint`, by whichever of the trusted keys the checkpoint names."""
-    named = str(checkpoint.get("key_id"))
-    if named not in keys and set(checkpoint) == {*_SIGNED_KEYS, "key_id", "signature"}:
+    _refuse_other_shape(checkpoint)
+    named = str(checkpoint["key_id"])
+    if named not in keys:
         raise ForeignKey(f"it was signed by key {named}; trusted are {', '.join(sorted(keys)) or 'none'}")
-    verify_checkpoint(checkpoint, keys.get(named) or next(iter(keys.values())))
+    verify_checkpoint(checkpoint, keys[named])
 
 
 def verify_log(log: AuditLog, checkpoint: Mapping[str, Any], public_key: Ed25519PublicKey) -> Verification:

@@ -149,12 +149,7 @@ def verify_audit(
     found = log.replay()
     if found.bad is not None:
         findings.append(Finding(found.bad.damage, str(path), found.bad.what, found.bad.line))
-    findings += [
-        Finding(
-            "clock_back", str(path), f"its time {after} is before that of the line before, {before}", line
-        )
-        for line, before, after in found.clock_steps
-    ]
+    findings += _clock_steps(found, path)
     store = CheckpointStore(settings.audit_dir / "checkpoints")
     stored, of_checkpoints = _stored_checkpoints(store, keys)
     findings += of_checkpoints
@@ -185,6 +180,16 @@ def verify_audit(
         max((one.size for one in agreeing if one.is_outside), default=0),
         tuple(findings),
     )
+
+
+def _clock_steps(found: Replay, path: Path) -> list[Finding]:
+    """The first line older than the one before it, with the number of the others."""
+    if not found.clock_steps:
+        return []
+    line, before, after = found.clock_steps[0]
+    others = f"; {len(found.clock_steps) - 1} later lines likewise" if len(found.clock_steps) > 1 else ""
+    what = f"its time {after} is before that of the line before, {before}{others}"
+    return [Finding("clock_back", str(path), what, line)]
 
 
 def _file_findings(settings: Settings) -> list[Finding]:
