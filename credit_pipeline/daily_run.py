@@ -133,12 +133,14 @@ def run_daily(settings: Settings, as_of_date: date) -> RunSummary:
     # Dagster's notes to developers about its own parameters are no news for who runs the job.
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
     from credit_pipeline.definitions import defs
+    from credit_pipeline.orchestration import STARTED_BY_TAG
 
     with dagster_instance() as instance, _quiet_stdout():
         result = defs.resolve_job_def("daily").execute_in_process(
             instance=instance,
             partition_key=as_of_date.isoformat(),
             raise_on_error=False,
+            tags={STARTED_BY_TAG: "command"},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
     if not result.success:
@@ -160,11 +162,11 @@ def run_daily(settings: Settings, as_of_date: date) -> RunSummary:
 
 def _tell_about_feeds(settings: Settings, as_of_date: date, result: dg.ExecuteInProcessResult) -> None:
     """The alert of a run started here: the sensor that does it in the UI may not be on."""
-    from credit_pipeline.audit.alerts import alert_feeds, alert_inspections
+    from credit_pipeline.audit.alerts import ALERTS
     from credit_pipeline.audit.sensors import check_findings
 
     findings = check_findings(result.get_asset_check_evaluations())
-    for alert in (alert_feeds, alert_inspections):
+    for alert in ALERTS:
         try:
             alert(settings, run_id=result.run_id, as_of_date=as_of_date.isoformat(), findings=findings)
         except CreditPipelineError as error:

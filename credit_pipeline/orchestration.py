@@ -6,7 +6,7 @@ Stages import this from their `assets.py`, `checks.py`, `jobs.py` and `sensors.p
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 
 from credit_pipeline.audit.log import AuditLog
+from credit_pipeline.code_version import code_sha256, library_versions, os_user
 from credit_pipeline.settings import TIME_ZONE, Settings
 from credit_pipeline.warehouse import RunTarget, lake_id, lake_lock, run_target
 
@@ -34,6 +35,24 @@ OFFICE = "team:credit-office"
 
 LAKE_TAG = "credit_pipeline/lake"
 """On every run from the moment it holds its lake."""
+
+
+STARTED_BY_TAG = "credit_pipeline/started_by"
+"""`command` on runs that `credit-pipeline run` started; a proxy or launcher may name a person here."""
+
+_LAUNCHERS = {
+    "dagster/schedule_name": "schedule",
+    "dagster/sensor_name": "sensor",
+    "dagster/backfill": "backfill",
+    "dagster/parent_run_id": "re-execution",
+    STARTED_BY_TAG: "started_by",
+}
+
+
+def launcher(tags: Mapping[str, str]) -> dict[str, str]:
+    """What started a run, by its tags: the kind and its name. A run without a tag was started by hand in the UI."""
+    found = [(kind, tags[tag]) for tag, kind in _LAUNCHERS.items() if tag in tags]
+    return dict(found) if found else {"started_by": "ui"}
 
 
 def end_dead_runs(instance: dg.DagsterInstance, settings: Settings, *, but: str | None = None) -> list[str]:
@@ -67,7 +86,37 @@ class Pipeline(dg.ConfigurableResource):
             if context.instance is not None and context.run is not None:
                 end_dead_runs(context.instance, self.settings, but=context.run.run_id)
                 context.instance.add_run_tags(context.run.run_id, {LAKE_TAG: lake_id(self.settings)})
+                self._log_start(context.run)
             yield self
+
+    def _log_start(self, run: dg.DagsterRun) -> None:
+        """What runs, by whom and with which code, before the first step."""
+        day = run.tags.get("dagster/partition")
+        self.audit().append(
+            "run_started",
+            "audit",
+            run.run_id,
+            job=run.job_name,
+            as_of_date=day,
+            launched_by=launcher(run.tags),
+            os_user=os_user(),
+            lake=lake_id(self.settings),
+            code=code_sha256(),
+            libraries=library_versions(),
+        )
+
+    def run_facts(self, as_of_date: date) -> dict[str, str | None]:
+        """What every stage's event says of its run: the day, the policy, the model, the code."""
+        from credit_pipeline.transform.champions import champion
+        from credit_pipeline.transform.policy_diff import policy_version
+
+        model = champion(self.settings, as_of_date)
+        return {
+            "as_of_date": as_of_date.isoformat(),
+            "policy_version": policy_version(self.settings.policy_dir),
+            "model": None if model is None else model.digest,
+            "code": code_sha256(),
+        }
 
     @property
     def settings(self) -> Settings:

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 TIMEOUT_S = 10
 FEEDS_ALERT = "feeds_need_attention"
 INSPECTIONS_ALERT = "inspections_need_attention"
+EXTRACTS_ALERT = "extracts_need_attention"
 _TOPICS = {
     "arrived_in_time": "stale_feeds",
     "no_file_refused": "refused_files",
@@ -35,6 +36,11 @@ _INSPECTION_TOPICS = {
     "results_agree_with_the_draw": "odd_results",
 }
 """Likewise; these name units with counts."""
+_EXTRACT_TOPICS = {
+    "receipts_agree_with_the_log": "contradicting_receipts",
+    "extracts_confirmed": "unconfirmed_extracts",
+}
+"""Likewise."""
 _REMEDIES = {
     "stale_feeds": "ask the owner of the feed for its delivery",
     "refused_files": "see the file's problem in the UI, mend it and put it into landing again",
@@ -44,6 +50,8 @@ _REMEDIES = {
     "overdue_visits": "ask the unit for the results; its extract lists them in results_missing",
     "overdue_publications": "ask the unit to publish and to send published_date; its extract lists them in deadlines",
     "overdue_rectifications": "ask the unit to check the rectification; its extract lists them in deadlines",
+    "contradicting_receipts": "credit-pipeline audit verify; ask the unit whether the receipt is its own and right",
+    "unconfirmed_extracts": "ask the unit to open its extract and to send the receipt",
     "odd_results": "see finding in inspection/inspection_progress; the unit corrects its results",
 }
 
@@ -99,7 +107,7 @@ def alert_feeds(settings: Settings, *, run_id: str, as_of_date: str, findings: S
     """
     topics: dict[str, list[str]] = {}
     for finding in findings:
-        if finding.check in _INSPECTION_TOPICS:
+        if finding.check in _INSPECTION_TOPICS or finding.check in _EXTRACT_TOPICS:
             continue
         topic = _TOPICS.get(finding.check, "other_checks")
         own = (
@@ -118,11 +126,29 @@ def alert_inspections(
 
     Otherwise as `alert_feeds`: once per day and change, nothing of a replay.
     """
+    return _alert(
+        settings, INSPECTIONS_ALERT, run_id, as_of_date, _units_by_topic(findings, _INSPECTION_TOPICS)
+    )
+
+
+def alert_extracts(settings: Settings, *, run_id: str, as_of_date: str, findings: Sequence[Finding]) -> bool:
+    """Tell which units' receipts contradict the audit log, and which units have not confirmed a release in time.
+
+    Otherwise as `alert_feeds`.
+    """
+    return _alert(settings, EXTRACTS_ALERT, run_id, as_of_date, _units_by_topic(findings, _EXTRACT_TOPICS))
+
+
+ALERTS = (alert_feeds, alert_inspections, alert_extracts)
+"""Every alert that follows a daily run."""
+
+
+def _units_by_topic(findings: Sequence[Finding], names: Mapping[str, str]) -> dict[str, list[str]]:
     topics: dict[str, list[str]] = {}
     for finding in findings:
-        if finding.check in _INSPECTION_TOPICS:
-            topics.setdefault(_INSPECTION_TOPICS[finding.check], []).extend(finding.units)
-    return _alert(settings, INSPECTIONS_ALERT, run_id, as_of_date, topics)
+        if finding.check in names:
+            topics.setdefault(names[finding.check], []).extend(finding.units)
+    return topics
 
 
 def _alert(

@@ -27,11 +27,30 @@ from credit_pipeline.audit.log import (
     write_durably,
 )
 from credit_pipeline.errors import BadInput, IntegrityError
-from credit_pipeline.keys import public_key_id
+from credit_pipeline.keys import KeyStore, public_key_id
+from credit_pipeline.settings import Settings
 
 DOMAIN = b"CHECKPOINT1|"
 LOG_ID = "credit_pipeline"
 _SIGNED_KEYS = ("log", "size", "head", "time", "frame_root", "prev_checkpoint")
+
+
+class ForeignKey(IntegrityError):
+    """A checkpoint that names a key which is not trusted."""
+
+
+def trusted_signing_keys(settings: Settings) -> dict[str, Ed25519PublicKey]:
+    """The public keys, by id, whose checkpoints count: the office's signing key.
+
+    No key is made. Raises `BadInput` where the office's keys are not.
+    """
+    if not (settings.keys_dir / "signing.key").exists():
+        raise BadInput(
+            f"{settings.keys_dir} holds no signing key; remedy: verify with the public key that the office gave out, "
+            "--public-key HEX"
+        )
+    key = KeyStore(settings.keys_dir).public_key()
+    return {public_key_id(key): key}
 
 
 def checkpoint_hash(checkpoint: Mapping[str, Any]) -> str:
@@ -49,14 +68,16 @@ def sign_checkpoint(
     frame_root: str | None = None,
     time: datetime | None = None,
     log_id: str = LOG_ID,
+    trusted: Mapping[str, Ed25519PublicKey] | None = None,
 ) -> dict[str, Any]:
     """A checkpoint of the log as it stands, after proving the chain and that it continues `previous`.
 
     `frame_root` is the Merkle root of the newest frozen frame, if there is one. Raises `IntegrityError`
-    rather than sign a log that was cut or rewritten since `previous`, whose signature is checked too.
+    rather than sign a log that was cut or rewritten since `previous`, whose signature is checked too, by this key or
+    one of the `trusted` ones (after a rotation).
     """
     if previous is not None:
-        verify_checkpoint(previous, private_key.public_key())
+        verify_checkpoint_by_any(previous, _with_own(private_key, trusted))
     found = log.verify(None if previous is None else (previous["size"], previous["head"]))
     found.raise_if_bad()
     moment = (time or datetime.now(UTC)).astimezone(UTC)
@@ -72,14 +93,20 @@ def sign_checkpoint(
     return checkpoint | {"key_id": public_key_id(private_key.public_key()), "signature": signature.hex()}
 
 
+def _with_own(
+    private_key: Ed25519PrivateKey, trusted: Mapping[str, Ed25519PublicKey] | None
+) -> dict[str, Ed25519PublicKey]:
+    own = private_key.public_key()
+    return {**(trusted or {}), public_key_id(own): own}
+
+
 def verify_checkpoint(checkpoint: Mapping[str, Any], public_key: Ed25519PublicKey) -> None:
     """Raises `IntegrityError` unless `checkpoint` has exactly the fields of one and was signed by
     `public_key`'s owner.
     """
-    if set(checkpoint) != {*_SIGNED_KEYS, "key_id", "signature"}:
-        raise IntegrityError(f"not a checkpoint: it has the fields {', '.join(sorted(map(str, checkpoint)))}")
+    _refuse_other_shape(checkpoint)
     if checkpoint["key_id"] != public_key_id(public_key):
-        raise IntegrityError(
+        raise ForeignKey(
             f"the checkpoint was signed by key {checkpoint['key_id']}, not {public_key_id(public_key)}"
         )
     try:
@@ -89,6 +116,20 @@ def verify_checkpoint(checkpoint: Mapping[str, Any], public_key: Ed25519PublicKe
         raise IntegrityError(
             f"the signature of the checkpoint at size {checkpoint['size']} does not match"
         ) from None
+
+
+def _refuse_other_shape(checkpoint: Mapping[str, Any]) -> None:
+    if set(checkpoint) != {*_SIGNED_KEYS, "key_id", "signature"}:
+        raise IntegrityError(f"not a checkpoint: it has the fields {', '.join(sorted(map(str, checkpoint)))}")
+
+
+def verify_checkpoint_by_any(checkpoint: Mapping[str, Any], keys: Mapping[str, Ed25519PublicKey]) -> None:
+    """As `verify_checkpoint`, by whichever of the trusted keys the checkpoint names."""
+    _refuse_other_shape(checkpoint)
+    named = str(checkpoint["key_id"])
+    if named not in keys:
+        raise ForeignKey(f"it was signed by key {named}; trusted are {', '.join(sorted(keys)) or 'none'}")
+    verify_checkpoint(checkpoint, keys[named])
 
 
 def verify_log(log: AuditLog, checkpoint: Mapping[str, Any], public_key: Ed25519PublicKey) -> Verification:
@@ -107,14 +148,16 @@ class CheckpointStore:
 
     def all(self) -> list[dict[str, Any]]:
         """Every checkpoint, smallest log first. Raises `IntegrityError` for an unreadable file."""
-        paths = sorted(
-            (path for path in self.directory.glob("*.json") if path.stem.isdigit()), key=lambda p: int(p.stem)
-        )
-        return [self._read(path) for path in paths]
+        return [self._read(path) for path in self.paths()]
+
+    def paths(self) -> list[Path]:
+        """The files of the checkpoints, smallest log first."""
+        paths = (path for path in self.directory.glob("*.json") if path.stem.isdigit())
+        return sorted(paths, key=lambda path: (int(path.stem), path.name))
 
     def latest(self) -> dict[str, Any] | None:
-        paths = [path for path in self.directory.glob("*.json") if path.stem.isdigit()]
-        return self._read(max(paths, key=lambda path: int(path.stem))) if paths else None
+        paths = self.paths()
+        return self._read(paths[-1]) if paths else None
 
     def add(
         self,
@@ -123,6 +166,7 @@ class CheckpointStore:
         *,
         frame_root: str | None = None,
         time: datetime | None = None,
+        trusted: Mapping[str, Ed25519PublicKey] | None = None,
     ) -> dict[str, Any]:
         """Signs and stores the state of the log; gives back the newest one when no event came since.
 
@@ -130,7 +174,7 @@ class CheckpointStore:
         """
         newest = self.latest()
         if newest is not None and log.head() == (newest["size"], newest["head"]):
-            verify_checkpoint(newest, private_key.public_key())
+            verify_checkpoint_by_any(newest, _with_own(private_key, trusted))
             if frame_root not in (None, newest["frame_root"]):
                 raise BadInput(
                     "record the freezing of the frame in the log first, then make the checkpoint with its "
@@ -138,7 +182,9 @@ class CheckpointStore:
                 )
             return newest
         root = frame_root if frame_root is not None or newest is None else newest["frame_root"]
-        checkpoint = sign_checkpoint(log, private_key, previous=newest, frame_root=root, time=time)
+        checkpoint = sign_checkpoint(
+            log, private_key, previous=newest, frame_root=root, time=time, trusted=trusted
+        )
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_durably(self.directory / f"{checkpoint['size']}.json", canonical_json(checkpoint) + b"\n")
         return checkpoint

@@ -1,8 +1,8 @@
 """The audit log: one JSON object a line, each line holding the hash of the line before.
 
-Here: canonical JSON, durable writing of evidence files, and the append-only log. Not here: signatures and
-witnesses (`audit.checkpoints`). Every stage may import this module, so it imports nothing of the project but
-`errors`.
+Here: durable writing of evidence files, and the append-only file. Not here: the format of a line (`audit.log_records`),
+the chain (`audit.log_chain`), signatures and witnesses (`audit.checkpoints`, `audit.verification`). Every stage may import
+this module, so it imports nothing of the project but `errors` and its own parts.
 
 A chain by itself shows an edited, deleted, swapped or doubled line. It cannot show that the last lines were
 cut off or that the whole log was written anew: for that, `AuditLog.verify` takes anchors (size, head) that
@@ -12,86 +12,36 @@ somebody else kept.
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import os
-import re
-import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from credit_pipeline.audit.log_chain import MAX_LINE, MAX_TORN_LINES, Replay, Verification, compare, replay
+from credit_pipeline.audit.log_records import (
+    DOMAIN,
+    GENESIS,
+    NAME,
+    Record,
+    canonical_json,
+    parse_record,
+    plain,
+    record_hash,
+    refuse_denied,
+    sha256_hex,
+)
 from credit_pipeline.errors import BadInput, CreditPipelineError, IntegrityError
 
-DOMAIN = b"AUDITLOG1|"
-GENESIS = "0" * 64
+__all__ = [
+    "DOMAIN", "GENESIS", "TORN_LINE_CUT", "AuditLog", "Record", "Verification", "canonical_json", "fsync_directory",
+    "sha256_hex", "write_durably",
+]  # fmt: skip
+
 TORN_LINE_CUT = "TORN_LINE_CUT"
-
-# One append writes at most two lines (a cut and the event). A crash can tear those and no more, so whoever
-# reads the end of the log looks behind at most two lines that are not records.
 _TAIL_WINDOW = 64 * 1024
-_MAX_LINE = 1024 * 1024
-_MAX_TORN_LINES = 2
-
-_MAX_SAFE_INTEGER = 2**53 - 1
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,63}")
-_RECORD_KEYS = {"seq", "prev", "time", "event", "stage", "run_id", "details", "hash"}
-
-DENIED_KEYS = frozenset(
-    {
-        "enterprise_name", "extract_key", "frame_salt", "grade", "id_number", "inspector_name", "key",
-        "legal_representative", "name", "party_key", "password", "phone", "platform_grade", "points",
-        "previous_grade", "private_key", "probability", "rank", "reveal", "reveals", "score", "secret",
-        "seed", "ticket", "unit_grade", "unit_key", "uscc",
-    }
-)  # fmt: skip
-"""Keys no event may hold, at any depth: grades and persons must not leak, secrets would let a draw be
-recomputed.
-"""
-
-
-def canonical_json(value: Any) -> bytes:
-    """The one byte string of a JSON value: sorted keys, no spaces, UTF-8, strings in NFC.
-
-    The subset of RFC 8785 in which implementations cannot disagree: no floats, integers within ±(2^53 - 1),
-    ASCII keys. Raises `BadInput` for anything outside it.
-    """
-    try:
-        text = json.dumps(_plain(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        return text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise BadInput(f"text that is not valid Unicode cannot be recorded: {error.reason}") from None
-
-
-def _plain(value: Any) -> Any:
-    """`value` with strings in NFC, or `BadInput`."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return unicodedata.normalize("NFC", value)
-    if isinstance(value, int):
-        if abs(value) > _MAX_SAFE_INTEGER:
-            raise BadInput(f"{value} is beyond 2^53 - 1, where JSON readers disagree: record it as text")
-        return int(value)
-    if isinstance(value, float):
-        raise BadInput(f"{value!r}: floats have no canonical JSON form; record basis points, fen or text")
-    if isinstance(value, Mapping):
-        for key in value:
-            if not isinstance(key, str) or not key.isascii():
-                raise BadInput(f"key {key!r}: keys of a record are ASCII strings")
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    raise BadInput(
-        f"{type(value).__name__} has no canonical JSON form; record text (dates by isoformat()) or integers"
-    )
-
-
-def sha256_hex(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def fsync_directory(path: Path) -> None:
@@ -120,38 +70,6 @@ def write_durably(path: Path, data: bytes) -> None:
 
 
 @dataclass(frozen=True)
-class Record:
-    """One line. `seq` counts from 1; `prev` is the hash of the line before, `GENESIS` for the first."""
-
-    seq: int
-    prev: str
-    time: str
-    event: str
-    stage: str
-    run_id: str | None
-    details: dict[str, Any] = field(hash=False)
-    hash: str
-
-    def line(self) -> bytes:
-        return canonical_json(vars(self))
-
-
-@dataclass(frozen=True)
-class Verification:
-    """What `AuditLog.verify` found; `bad_line` is the first line (from 1) that cannot be trusted."""
-
-    ok: bool
-    size: int
-    head: str
-    bad_line: int | None
-    reason: str
-
-    def raise_if_bad(self) -> None:
-        if not self.ok:
-            raise IntegrityError(self.reason)
-
-
-@dataclass(frozen=True)
 class _Tail:
     end: int
     """Offset behind the last whole record."""
@@ -176,11 +94,11 @@ class AuditLog:
         altered. A line torn by an earlier crash is cut off, and the cut is recorded before this event.
         """
         for label, text in (("event", event), ("stage", stage)):
-            if not _NAME.fullmatch(text):
+            if not NAME.fullmatch(text):
                 raise BadInput(
                     f"{label} {text!r}: expected a letter, then letters, digits, '_', '.' or '-' (64 at most)"
                 )
-        _refuse_denied(details, event)
+        refuse_denied(details, event)
         canonical_json(details)  # refused here, before the lock and before a byte is written
         with self._locked(fcntl.LOCK_EX) as descriptor:
             tail = _read_tail(descriptor, self.path)
@@ -215,66 +133,42 @@ class AuditLog:
         for number, line in self._lines():
             if not line.endswith(b"\n"):
                 return
-            record = _parse(line[:-1])
+            record = parse_record(line[:-1])
             if record is None:
                 raise IntegrityError(f"{self.path}: line {number} is not a record; verify the log")
             if (event is None or record.event == event) and (stage is None or record.stage == stage):
                 yield record
 
+    def replay(self) -> Replay:
+        """The chain as far as it holds, with the hash of each line."""
+        return replay(self._lines())
+
     def verify(self, anchor: tuple[int, str] | None = None, *more: tuple[int, str]) -> Verification:
-        """Replays the chain (30,000 lines/s) and compares it with what witnesses saw.
+        """Replays the chain and compares it with what witnesses saw.
 
         An anchor is (size, head) as `head()` gave it then. Truncation behind an anchor and a rewritten chain
         are found only with one. A torn last line is reported too: the next `append` cuts it.
         """
-        anchors: dict[int, set[str]] = {}
-        for seen_size, seen_head in (() if anchor is None else (anchor,)) + more:
-            anchors.setdefault(seen_size, set()).add(seen_head)
-        size, head = 0, GENESIS
-
-        def bad(line: int, reason: str) -> Verification:
-            return Verification(False, size, head, line, f"{self.path}: line {line}: {reason}")
-
-        def witnessed() -> bool:
-            return anchors.get(size, {head}) == {head}
-
-        if not witnessed():
-            return bad(1, "a witness holds a head for an empty log that no log can have")
-        for number, line in self._lines():
-            if not line.endswith(b"\n"):
-                return bad(number, "torn: it has no line end; the next event will cut it and record the cut")
-            record = _parse(line[:-1])
-            if record is None:
-                return bad(number, "not a record")
-            if record.seq != size + 1:
-                return bad(
-                    number,
-                    f"its number is {record.seq}, expected {size + 1}: lines were removed, doubled or moved",
-                )
-            if record.prev != head:
-                return bad(
-                    number, "it does not continue the line before: a line was changed, removed or moved"
-                )
-            if record.hash != _hash(record) or record.line() != line[:-1]:
-                return bad(number, "its content does not match its hash: it was changed")
-            size, head = record.seq, record.hash
-            if not witnessed():
-                return bad(
-                    number, "a witness saw another hash here: the log was rewritten at or before this line"
-                )
-        if anchors and max(anchors) > size:
-            return bad(size + 1, f"missing: the log ends at {size}, a witness saw {max(anchors)} records")
-        return Verification(True, size, head, None, f"{self.path}: {size} records, chain intact")
+        found = self.replay()
+        bad = compare(found, (() if anchor is None else (anchor,)) + more)
+        if bad is None:
+            return Verification(
+                True, found.size, found.head(), None, f"{self.path}: {found.size} records, chain intact"
+            )
+        size = min(found.size, bad.line - 1)
+        return Verification(
+            False, size, found.head(size), bad.line, f"{self.path}: line {bad.line}: {bad.what}"
+        )
 
     def _record(
         self, seq: int, prev: str, event: str, stage: str, run_id: str | None, details: Mapping[str, Any]
     ) -> Record:
         time = self._clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        record = Record(seq, prev, time, event, stage, _plain(run_id), _plain(details), "")
-        record = Record(**{**vars(record), "hash": _hash(record)})
-        if len(record.line()) >= _MAX_LINE:
+        record = Record(seq, prev, time, event, stage, plain(run_id), plain(details), "")
+        record = Record(**{**vars(record), "hash": record_hash(record)})
+        if len(record.line()) >= MAX_LINE:
             raise BadInput(
-                f"event {event!r} is over {_MAX_LINE} bytes: record a digest or a file instead of the content"
+                f"event {event!r} is over {MAX_LINE} bytes: record a digest or a file instead of the content"
             )
         return record
 
@@ -328,43 +222,6 @@ class AuditLog:
                 left -= len(line)
 
 
-def _refuse_denied(details: Any, event: str) -> None:
-    if isinstance(details, Mapping):
-        for key, value in details.items():
-            if isinstance(key, str) and key.casefold() in DENIED_KEYS:
-                raise BadInput(
-                    f"event {event!r}: the audit log travels in every extract, so it may not hold {key!r}; "
-                    "record a count, an id, a digest or a pseudonym under its own key"
-                )
-            _refuse_denied(value, event)
-    elif isinstance(details, Sequence) and not isinstance(details, str | bytes):
-        for value in details:
-            _refuse_denied(value, event)
-
-
-def _hash(record: Record) -> str:
-    content = {key: value for key, value in vars(record).items() if key != "hash"}
-    return sha256_hex(DOMAIN + canonical_json(content))
-
-
-def _parse(line: bytes) -> Record | None:
-    try:
-        content = json.loads(line)
-    except ValueError:
-        return None
-    if not isinstance(content, dict) or set(content) != _RECORD_KEYS:
-        return None
-    texts = all(isinstance(content[key], str) for key in ("prev", "time", "event", "stage", "hash"))
-    if not texts or type(content["seq"]) is not int or not isinstance(content["details"], dict):
-        return None
-    record = Record(**content)
-    try:
-        record.line()
-    except BadInput:
-        return None
-    return record
-
-
 def _read_tail(descriptor: int, path: Path) -> _Tail:
     """The last whole record, and what a crash left behind it. Raises `IntegrityError` for more than a crash
     can do.
@@ -375,9 +232,9 @@ def _read_tail(descriptor: int, path: Path) -> _Tail:
     while True:
         start = max(0, length - window_size)
         tail = _last_record(os.pread(descriptor, length - start, start), start, path)
-        if tail is not None and len(tail.torn) <= _MAX_TORN_LINES * _MAX_LINE:
+        if tail is not None and len(tail.torn) <= MAX_TORN_LINES * MAX_LINE:
             return tail
-        if start == 0 or tail is not None or window_size > 4 * _MAX_LINE:
+        if start == 0 or tail is not None or window_size > 4 * MAX_LINE:
             raise _beyond_a_crash(path)
         window_size *= 4
 
@@ -385,15 +242,15 @@ def _read_tail(descriptor: int, path: Path) -> _Tail:
 def _last_record(window: bytes, start: int, path: Path) -> _Tail | None:
     """The last whole record in `window`, which begins at `start` of the log; None if it may begin before."""
     cut = len(window)
-    for _ in range(_MAX_TORN_LINES + 1):
+    for _ in range(MAX_TORN_LINES + 1):
         if cut == 0 and start == 0:
             return _Tail(0, 0, GENESIS, window)
         line_start = window.rfind(b"\n", 0, max(cut - 1, 0)) + 1
         if line_start == 0 and start > 0:
             return None
-        record = _parse(window[line_start : cut - 1]) if window[cut - 1 : cut] == b"\n" else None
+        record = parse_record(window[line_start : cut - 1]) if window[cut - 1 : cut] == b"\n" else None
         if record is not None:
-            if record.hash != _hash(record):
+            if record.hash != record_hash(record):
                 raise IntegrityError(
                     f"{path}: the last record ({record.seq}) was changed: verify the log, add nothing"
                 )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from credit_pipeline.audit.alerts import Finding, alert_feeds, alert_inspections, alert_run_failed
+from credit_pipeline.audit.alerts import ALERTS, Finding, alert_run_failed
 from credit_pipeline.errors import CreditPipelineError
 from credit_pipeline.feeds.jobs import daily
 from credit_pipeline.settings import Settings
@@ -31,7 +31,8 @@ def run_failed(context: dg.RunFailureSensorContext) -> None:
     run_status=dg.DagsterRunStatus.SUCCESS,
     monitored_jobs=[daily],
     description="After a daily run: feeds that stopped, files refused, sources that failed, records that vanished, units "
-    "whose visits, publications or rectifications are overdue, as its checks found them; once per day and change to "
+    "whose visits, publications or rectifications are overdue, whose receipts are missing or contradict the log, as its "
+    "checks found them; once per day and change to "
     "CREDIT_ALERT_WEBHOOK_URL and the audit log.",
 )
 def feeds_need_attention(context: dg.RunStatusSensorContext) -> None:
@@ -43,7 +44,7 @@ def feeds_need_attention(context: dg.RunStatusSensorContext) -> None:
     findings = check_findings(event.asset_check_evaluation_data for event in events if event is not None)
     day = run.tags.get("dagster/partition", "")
     problems = []
-    for alert in (alert_feeds, alert_inspections):
+    for alert in ALERTS:
         try:
             alert(Settings(), run_id=run.run_id, as_of_date=day, findings=findings)
         except CreditPipelineError as error:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from credit_pipeline.code_version import by_hand
 from credit_pipeline.commands.draw_party import app as party_app
 from credit_pipeline.commands.draw_party import read_json
 from credit_pipeline.commands.shared import Json, Lake, Landing, command_settings, output_console, parse_day
@@ -45,10 +46,10 @@ def _office(lake: Path | None, *, writes: bool) -> Iterator[RoundOffice]:
 
     settings = command_settings(lake=lake)
     if not writes:
-        yield RoundOffice(settings, run_id="command")
+        yield RoundOffice(settings, run_id=by_hand())
         return
     with lake_lock(settings):
-        yield RoundOffice(settings, run_id="command")
+        yield RoundOffice(settings, run_id=by_hand())
         refresh_tables(settings)
 
 

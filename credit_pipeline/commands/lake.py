@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from credit_pipeline.code_version import by_hand
 from credit_pipeline.commands.shared import Json, Lake, command_settings, show_progress
 from credit_pipeline.errors import IntegrityError
 
@@ -31,7 +32,7 @@ def compact(
     show_progress()
     with lake_lock(settings):
         done = compact_lake(settings, keep, logging.getLogger("credit_pipeline.lake").info)
-        record_compaction(settings, done, "command")
+        record_compaction(settings, done, by_hand())
     if as_json:
         typer.echo(json.dumps([asdict(month) for month in done], ensure_ascii=False))
     else:

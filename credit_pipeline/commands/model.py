@@ -167,6 +167,7 @@ def _promote(
     document: str = "",
 ) -> None:
     from credit_pipeline.audit.log import AuditLog
+    from credit_pipeline.code_version import by_hand
     from credit_pipeline.grading.registry import promote_by_hand
     from credit_pipeline.warehouse import current_as_of_date, lake_lock
 
@@ -182,7 +183,7 @@ def _promote(
         AuditLog(settings.audit_log_path).append(
             "model_rolled_back" if decided_by == "rollback" else "model_promoted",
             "grading",
-            None,
+            by_hand(),
             as_of_date=made.valid_from,
             model=made.digest,
             previous=before.digest if before else None,

@@ -39,6 +39,16 @@ from credit_pipeline.orchestration import Pipeline, as_of_date, daily_asset
 def unit_extracts(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
     target = pipeline.target(as_of_date(context))
     published = publish_all(pipeline.settings, target, pipeline.audit(), context.run.run_id)
+    if not target.is_replay:
+        pipeline.audit().append(
+            "extracts_finished",
+            "extracts",
+            context.run.run_id,
+            **pipeline.run_facts(target.as_of_date),
+            units=published.units,
+            new_releases=published.new,
+            rows=published.rows,
+        )
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": published.rows,

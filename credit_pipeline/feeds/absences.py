@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from credit_pipeline.audit.log import AuditLog
+from credit_pipeline.code_version import by_hand
 from credit_pipeline.errors import BadInput
 from credit_pipeline.feeds.lake_files import private_files, write_atomically
 from credit_pipeline.settings import Settings
@@ -108,6 +109,7 @@ def confirm_absences(
     AuditLog(settings.audit_log_path).append(
         "absences_confirmed",
         "feeds",
+        by_hand(),
         feed=feed,
         records=len(rows),
         first_confirmation=ids[0],
@@ -156,6 +158,7 @@ def undo_absences(settings: Settings, confirmations: Sequence[str], *, decided_b
     AuditLog(settings.audit_log_path).append(
         "absences_undone",
         "feeds",
+        by_hand(),
         records=len(rows),
         first_confirmation=rows[0]["confirmation_id"],
         decided_by=decided_by,

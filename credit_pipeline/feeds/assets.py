@@ -8,7 +8,7 @@ import dagster as dg
 from credit_pipeline.feeds.catalogue import Feed, load_catalogue
 from credit_pipeline.feeds.checks import check_raw, check_sources, raw_check_specs
 from credit_pipeline.feeds.ingest import ingest_feed
-from credit_pipeline.feeds.ledger import read_ledger
+from credit_pipeline.feeds.ledger import COUNTS, ledger_digest, read_ledger
 from credit_pipeline.feeds.sources import collect
 from credit_pipeline.orchestration import Pipeline, as_of_date, daily_asset
 
@@ -106,6 +106,19 @@ def _lake_asset(name: str, english: str, chinese_label: str, count: str) -> dg.A
     def lake(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
         entries = [entry for feed in load_catalogue() for entry in read_ledger(pipeline.settings, feed)]
         rows = sum(int(entry[count]) for entry in entries) if count else len(entries)
+        if name == "ledger":
+            day = as_of_date(context)
+            known = [entry for entry in entries if entry["ingest_date"] <= day.isoformat()]
+            pipeline.audit().append(
+                "feeds_read",
+                "feeds",
+                context.run.run_id,
+                **pipeline.run_facts(day),
+                feeds=len(load_catalogue()),
+                files=len(known),
+                rows={kind: sum(int(entry[kind]) for entry in known) for kind in (*COUNTS, "repaired")},
+                ledger_sha256=ledger_digest(known),
+            )
         return dg.MaterializeResult(metadata={"dagster/row_count": rows, "files": len(entries)})
 
     return lake

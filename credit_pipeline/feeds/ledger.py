@@ -5,9 +5,10 @@ An entry is written last and never changes; without it the Parquet of a file doe
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import lru_cache
@@ -18,7 +19,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from credit_pipeline.feeds.catalogue import Feed
+from credit_pipeline.feeds.catalogue import Feed, feed_names
 from credit_pipeline.feeds.lake_files import MonthFiles, file_sha256, lake_parquet, write_atomically
 from credit_pipeline.feeds.lake_schema import INGEST_DATE, KINDS
 from credit_pipeline.settings import Settings
@@ -168,6 +169,22 @@ def totals(settings: Settings, feed_name: str) -> dict[str, int]:
     """read, accepted, quarantined and duplicates of a feed over all files ever ingested."""
     entries = read_ledger(settings, feed_name)
     return {name: sum(entry[name] for entry in entries) for name in COUNTS}
+
+
+def ledger_digest(entries: Iterable[Mapping[str, Any]]) -> str:
+    """SHA-256 that names a set of ingested files: one line `<feed> <SHA-256 of the file> <day> <accepted rows>` each, in
+    the order of the lines.
+    """
+    lines = sorted(
+        f"{entry['feed']} {entry['sha256']} {entry['ingest_date']} {entry['accepted']}\n" for entry in entries
+    )
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def lake_ledger_digest(settings: Settings, as_of_date: date) -> str:
+    """The digest of all files of all feeds that a run of that day counts."""
+    entries = [entry for feed in feed_names() for entry in read_ledger(settings, feed)]
+    return ledger_digest(entry for entry in entries if entry["ingest_date"] <= as_of_date.isoformat())
 
 
 def last_ingest_date(settings: Settings) -> date | None:

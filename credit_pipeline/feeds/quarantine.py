@@ -18,6 +18,7 @@ from typing import Any
 import duckdb
 
 from credit_pipeline.audit.log import AuditLog
+from credit_pipeline.code_version import by_hand
 from credit_pipeline.errors import BadInput
 from credit_pipeline.feeds.catalogue import QUARANTINE_ID, Feed, get_feed, load_catalogue
 from credit_pipeline.feeds.headers import column_of, match_headers
@@ -288,6 +289,7 @@ def export_quarantine(
     AuditLog(settings.audit_log_path).append(
         "quarantine_exported",
         "feeds",
+        by_hand(),
         unit_id=unit_id,
         feeds=counts,
         rows=found.row_count,

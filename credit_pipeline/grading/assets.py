@@ -7,9 +7,11 @@ import dagster as dg
 import polars as pl
 
 from credit_pipeline.feeds.catalogue import feed_names
+from credit_pipeline.feeds.lake_files import file_sha256
+from credit_pipeline.feeds.ledger import lake_ledger_digest
 from credit_pipeline.grading import training
 from credit_pipeline.grading.card_pictures import reliability
-from credit_pipeline.grading.history import store_day
+from credit_pipeline.grading.history import state_digest, store_day
 from credit_pipeline.grading.registry import CARD_NAME
 from credit_pipeline.grading.snapshots import training_set_path
 from credit_pipeline.grading.svg import as_markdown
@@ -33,7 +35,13 @@ def training_set(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Ma
     day = as_of_date(context)
     frame = training.training_set(pipeline.settings, day, context.run.run_id)
     pipeline.audit().append(
-        "training_set_built", "grading", context.run.run_id, as_of_date=day.isoformat(), rows=frame.height
+        "training_set_built",
+        "grading",
+        context.run.run_id,
+        **pipeline.run_facts(day),
+        inputs={"ledger_sha256": lake_ledger_digest(pipeline.settings, day)},
+        rows=frame.height,
+        sha256=file_sha256(training_set_path(pipeline.settings, day)),
     )
     return dg.MaterializeResult(
         metadata={
@@ -62,8 +70,8 @@ def credit_model(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Ma
         "model_trained",
         "grading",
         context.run.run_id,
-        as_of_date=day.isoformat(),
-        model=outcome.promotion.digest,
+        **pipeline.run_facts(day) | {"model": outcome.promotion.digest},
+        inputs={"training_set_sha256": file_sha256(training_set_path(pipeline.settings, day))},
         challenger=outcome.challenger,
         kind=outcome.promotion.kind,
         promoted=outcome.is_new,
@@ -121,8 +129,7 @@ def scorecard_points(context: dg.AssetExecutionContext, pipeline: Pipeline) -> d
         "model_chosen",
         "grading",
         context.run.run_id,
-        as_of_date=day.isoformat(),
-        model=chosen.digest,
+        **pipeline.run_facts(day) | {"model": chosen.digest},
         kind=chosen.kind,
         valid_from=chosen.valid_from,
     )
@@ -167,9 +174,20 @@ def grade_history(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.M
             "grades_stored",
             "grading",
             context.run.run_id,
-            as_of_date=day.isoformat(),
+            **pipeline.run_facts(day),
             graded=stored.graded,
             changed=stored.changed,
+            rows=stored.history_rows,
+            state_sha256=state_digest(pipeline.settings, day),
+        )
+    else:
+        pipeline.audit().append(
+            "grades_compared",
+            "grading",
+            context.run.run_id,
+            **pipeline.run_facts(day),
+            graded=stored.graded,
+            agrees=stored.agrees,
         )
     return dg.MaterializeResult(
         metadata={

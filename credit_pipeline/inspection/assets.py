@@ -2,9 +2,15 @@
 
 import dagster as dg
 
-from credit_pipeline.inspection.rounds.daily import assign_inspectors, draw_due_rounds, summary_table
+from credit_pipeline.inspection.rounds.daily import (
+    assign_inspectors,
+    draw_due_rounds,
+    rounds_for_audit,
+    summary_table,
+)
 from credit_pipeline.inspection.teams.team_load import load_table, team_load
 from credit_pipeline.orchestration import Pipeline, as_of_date, daily_asset
+from credit_pipeline.transform.tables import table_digests
 from credit_pipeline.warehouse import connect
 
 
@@ -32,6 +38,17 @@ from credit_pipeline.warehouse import connect
 def inspection_draws(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
     target = pipeline.target(as_of_date(context))
     outcomes = draw_due_rounds(pipeline.settings, target, pipeline.audit(), context.run.run_id)
+    with connect(pipeline.settings, target.path, read_only=True) as connection:
+        digests = table_digests(connection, ["inspection.inspection_draws"])
+    pipeline.audit().append(
+        "rounds_drawn",
+        "inspection",
+        context.run.run_id,
+        **pipeline.run_facts(target.as_of_date),
+        is_replay=target.is_replay,
+        rounds=rounds_for_audit(outcomes),
+        outputs=digests,
+    )
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": sum(outcome.drawn for outcome in outcomes),
@@ -67,6 +84,16 @@ def inspector_assignments(context: dg.AssetExecutionContext, pipeline: Pipeline)
     outcomes = assign_inspectors(pipeline.settings, target, pipeline.audit(), context.run.run_id)
     with connect(pipeline.settings, target.path, read_only=True) as connection:
         loads = team_load(connection.table("inspection.inspector_assignments").to_arrow_table())
+        digests = table_digests(connection, ["inspection.inspector_assignments"])
+    pipeline.audit().append(
+        "inspectors_assigned",
+        "inspection",
+        context.run.run_id,
+        **pipeline.run_facts(target.as_of_date),
+        is_replay=target.is_replay,
+        rounds=rounds_for_audit(outcomes),
+        outputs=digests,
+    )
     without = [
         f"- {outcome.plan_id} {outcome.round}, {unit}: {why}"
         for outcome in outcomes

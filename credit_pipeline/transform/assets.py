@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, dbt_assets
 
+from credit_pipeline.feeds.ledger import lake_ledger_digest
 from credit_pipeline.orchestration import (
     OFFICE,
     WAREHOUSE_POOL,
@@ -31,10 +32,19 @@ from credit_pipeline.transform.policy import exceptions_for_audit
 from credit_pipeline.transform.policy_check import require_sound_policy
 from credit_pipeline.transform.quality_report import read_report, report_markdown, report_plots
 from credit_pipeline.transform.sources import ensure_sources
-from credit_pipeline.transform.tables import TableFacts, describe_tables
+from credit_pipeline.transform.tables import TableFacts, describe_tables, table_digests
 from credit_pipeline.warehouse import connect, mark_current, wait_until_free
 
 log = logging.getLogger(__name__)
+
+DECISIVE_TABLES = (
+    "enterprises.enterprise_units",
+    "grading.enterprise_grades",
+    "grading.unit_grades",
+    "inspection.inspection_frame",
+    "inspection.inspection_quotas",
+)
+"""What of a build decides about an enterprise: the audit log holds their digests; of all others the rows."""
 
 
 class Translator(DagsterDbtTranslator):
@@ -101,6 +111,7 @@ def dbt_build(context: dg.AssetExecutionContext, pipeline: Pipeline, dbt: DbtCli
     # Only now is the file free: dagster-dbt's own fetchers would open it with other settings, which DuckDB refuses.
     with connect(settings, target.path, read_only=True) as connection:
         tables = describe_tables(connection)
+        digests = table_digests(connection, DECISIVE_TABLES)
     for event in events:
         yield _with_table_metadata(event, tables, context) if isinstance(event, dg.Output) else event
     log.info("dbt: %d tables built, all tests passed", built)
@@ -108,10 +119,12 @@ def dbt_build(context: dg.AssetExecutionContext, pipeline: Pipeline, dbt: DbtCli
         "warehouse_built",
         "transform",
         context.run.run_id,
-        as_of_date=day.isoformat(),
-        model=champion_dir(settings, day).name,
+        **pipeline.run_facts(day),
         is_replay=target.is_replay,
+        inputs={"ledger_sha256": lake_ledger_digest(settings, day)},
         models=built,
+        rows={name: facts.row_count for name, facts in tables.items()},
+        outputs=digests,
         exceptions=exceptions_for_audit(settings, day),
     )
 

@@ -18,6 +18,7 @@ import duckdb
 import polars as pl
 
 from credit_pipeline.audit.log import AuditLog, fsync_directory
+from credit_pipeline.code_version import by_hand
 from credit_pipeline.errors import BadInput
 from credit_pipeline.feeds.codes import is_uscc
 from credit_pipeline.settings import Settings
@@ -215,6 +216,7 @@ def decide(
     AuditLog(settings.audit_log_path).append(
         "identity_decided",
         "feeds",
+        by_hand(),
         decision_id=decision_id,
         party=party,
         decision=record["decision"],
@@ -246,6 +248,7 @@ def undo(settings: Settings, decision_id: str, *, decided_by: str, reason: str) 
     AuditLog(settings.audit_log_path).append(
         "identity_decision_undone",
         "feeds",
+        by_hand(),
         decision_id=decision_id,
         party=decision["party_key"],
         decided_by=decided_by,

@@ -33,7 +33,7 @@ PARAMETERS = {
     "exploration_floor_bp": (0, 500), "general_item_max_ratio_bp": (500, 10000), "enterprise_visits_per_year": (0, 366),
     "inspectors_per_visit": (2, 9), "visits_per_team_day": (1, 50), "inspector_days_per_year": (1, 366),
     "handled_recently_rounds": (0, 12), "former_employer_years": (0, 50), "publication_working_days": (1, 366),
-    "rectification_alert_days": (0, 366), "reports_are_leads": (0, 1), "estimate_years": (1, 20),
+    "rectification_alert_days": (0, 366), "receipt_days": (0, 366), "reports_are_leads": (0, 1), "estimate_years": (1, 20),
 }  # fmt: skip
 """Range of the parameters of model_policy, quality_policy and inspection_policy; others must be whole numbers."""
 

@@ -10,13 +10,7 @@
                 "registrations": {
                     "key": ["uscc"],
                     "name": "enterprise_name",
-                    "name_headers": [
-                        "entname",
-                        "名称",
-                        "市场主体名称",
-                        "企业名称",
-                        "enterprise_name",
-                    ],
+                    "name_headers": ["entname", "名称", "市场主体名称", "企业名称", "enterprise_name"],
                     "units": ["registration_authority"],
                     "event": "established_date",
                     "cadence_days": 7,
@@ -49,11 +43,7 @@
                 "complaints": {
                     "key": ["ticket_no"],
                     "name": "enterprise_name",
-                    "name_headers": [
-                        "被诉主体名称",
-                        "被投诉企业名称",
-                        "enterprise_name",
-                    ],
+                    "name_headers": ["被诉主体名称", "被投诉企业名称", "enterprise_name"],
                     "units": [],
                     "event": "received_date",
                     "cadence_days": 7,
@@ -71,6 +61,17 @@
                     "pattern": "increment",
                     "kind": "repair",
                     "has_uscc": True,
+                },
+                "extract_receipts": {
+                    "key": ["unit_id", "release_seq"],
+                    "name": "",
+                    "name_headers": [],
+                    "units": ["unit_id"],
+                    "event": "received_date",
+                    "cadence_days": 366,
+                    "pattern": "increment",
+                    "kind": "decision",
+                    "has_uscc": False,
                 },
                 "honours": {
                     "key": ["document_no", "uscc"],
@@ -141,11 +142,7 @@
                 "judgment_defaulters": {
                     "key": ["case_no", "uscc"],
                     "name": "enterprise_name",
-                    "name_headers": [
-                        "被执行人姓名/名称",
-                        "被执行人名称",
-                        "enterprise_name",
-                    ],
+                    "name_headers": ["被执行人姓名/名称", "被执行人名称", "enterprise_name"],
                     "units": ["court_name"],
                     "event": "published_date",
                     "cadence_days": 31,
@@ -189,12 +186,7 @@
                 "penalties": {
                     "key": ["authority_code", "document_no", "uscc"],
                     "name": "party_name",
-                    "name_headers": [
-                        "CF_XDR_MC",
-                        "entname",
-                        "行政相对人名称",
-                        "party_name",
-                    ],
+                    "name_headers": ["CF_XDR_MC", "entname", "行政相对人名称", "party_name"],
                     "units": ["source_unit_name", "authority_name"],
                     "event": "decision_date",
                     "cadence_days": 7,

@@ -30,4 +30,6 @@ def test_compact_lake_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         result = compact_lake.execute_in_process(instance=instance, resources={"pipeline": Pipeline()})
     assert result.success
     assert list(settings.quarantine_dir.glob("honours/ingest_month=2026-08/*.parquet"))
-    assert AuditLog(settings.audit_log_path).head()[0] == 1
+    started, done = AuditLog(settings.audit_log_path).records()
+    assert (started.event, done.event) == ("run_started", "lake_compacted")
+    assert started.details["launched_by"] == {"started_by": "ui"} and started.details["as_of_date"] is None

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from credit_pipeline.audit.log import AuditLog
+from credit_pipeline.code_version import by_hand
 from credit_pipeline.errors import BadInput, CreditPipelineError
 from credit_pipeline.feeds.catalogue import get_feed
 from credit_pipeline.feeds.headers import match_headers
@@ -102,7 +103,13 @@ def reset_source(settings: Settings, feed: str, name: str, cursor: str | None) -
             kind = cursor_kind_of(source, settings, secrets, kind)
     before = store.reset(cursor, kind)
     AuditLog(settings.audit_log_path).append(
-        "source_reset", "feeds", feed=feed, source=name, cursor_before=before.cursor, cursor_after=cursor
+        "source_reset",
+        "feeds",
+        by_hand(),
+        feed=feed,
+        source=name,
+        cursor_before=before.cursor,
+        cursor_after=cursor,
     )
     return before.cursor
 

@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from credit_pipeline.audit.checkpoints import CheckpointStore
 from credit_pipeline.audit.log import AuditLog, canonical_json, fsync_directory, sha256_hex
+from credit_pipeline.code_version import by_hand
 from credit_pipeline.errors import BadInput, IntegrityError
 from credit_pipeline.inspection.draws import protocol
 from credit_pipeline.inspection.draws.draw import QUOTA_COLUMNS, RECUSAL_COLUMNS, ROSTER_COLUMNS
@@ -118,7 +119,7 @@ def write_bundle(
     is_new = _write_folder(directory, files)
     if is_new:
         facts = {"plan_id": record.plan_id, "round": record.round, "form": form, "bundle_sha256": digest}
-        AuditLog(settings.audit_log_path).append(WRITTEN_EVENT, STAGE, None, **facts)
+        AuditLog(settings.audit_log_path).append(WRITTEN_EVENT, STAGE, by_hand(), **facts)
     return WrittenBundle(directory, form, str(record.state), digest, is_new)
 
 

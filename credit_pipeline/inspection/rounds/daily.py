@@ -9,6 +9,7 @@ or a run after a crash cannot draw anew. A replay of a past day draws nothing.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -64,6 +65,21 @@ def summary_table(outcomes: list[RoundOutcome]) -> str:
             f"| {one.plan_id} | {one.round} | {one.state} | {one.drawn} | {one.waiting_for or '-'} | {missing} |"
         )
     return "\n".join(lines)
+
+
+def rounds_for_audit(outcomes: list[RoundOutcome]) -> list[dict[str, Any]]:
+    """The rounds as the audit log holds them: how far each is, how many are drawn, which units wait for inspectors."""
+    return [
+        {
+            "plan_id": one.plan_id,
+            "round": one.round,
+            "state": str(one.state),
+            "is_new": one.is_new,
+            "drawn": one.drawn,
+            "units_without_inspectors": sorted(one.unassigned),
+        }
+        for one in outcomes
+    ]
 
 
 def _rounds_at_work(store: RoundStore, connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int | str]]:

@@ -13,7 +13,14 @@ from typing import Any, ClassVar
 import dagster as dg
 import pytest
 
-from credit_pipeline.audit.alerts import Finding, alert_feeds, alert_inspections, alert_run_failed
+from credit_pipeline.audit.alerts import (
+    ALERTS,
+    Finding,
+    alert_extracts,
+    alert_feeds,
+    alert_inspections,
+    alert_run_failed,
+)
 from credit_pipeline.audit.log import AuditLog
 from credit_pipeline.audit.sensors import feeds_need_attention
 from credit_pipeline.errors import CreditPipelineError
@@ -202,3 +209,23 @@ def test_the_sensor_reads_the_checks_of_the_run(
     assert message["as_of_date"] == "2026-10-31" and message["run_id"] == result.run_id
     assert message["stale_feeds"] == ["honours"]
     assert message["vanishing_feeds"] == ["inspectors", "registrations"]
+
+
+def test_units_without_receipts_are_told_by_their_own_alert(tmp_path: Path, address: str) -> None:
+    """Prevents a contradicting receipt from hiding among feeds, and one message about it from being sent twice."""
+    _Webhook.answer = 200
+    settings = Settings(lake_dir=tmp_path, alert_webhook_url=address)
+    mark_current(settings, date(2026, 11, 3))
+    found = [
+        Finding("receipts_agree_with_the_log", "audit/receipts", units=("411300MS: 1",)),
+        Finding("extracts_confirmed", "audit/receipts", units=("411300EM: 2", "411300HC: 1")),
+    ]
+    told = [alert(settings, run_id="r1", as_of_date="2026-11-03", findings=found) for alert in ALERTS]
+    assert told == [False, False, True]
+    [message] = _Webhook.received
+    assert message["event"] == "extracts_need_attention" and message["count"] == 3
+    assert message["contradicting_receipts"] == ["411300MS: 1"]
+    assert set(message["what_to_do"]) == {"contradicting_receipts", "unconfirmed_extracts"}
+    assert not alert_extracts(settings, run_id="r2", as_of_date="2026-11-03", findings=found)
+    [record] = AuditLog(settings.audit_log_path).records("extracts_need_attention")
+    assert record.details["is_delivered"]
