@@ -49,14 +49,16 @@ def sign_checkpoint(
     frame_root: str | None = None,
     time: datetime | None = None,
     log_id: str = LOG_ID,
+    trusted: Mapping[str, Ed25519PublicKey] | None = None,
 ) -> dict[str, Any]:
     """A checkpoint of the log as it stands, after proving the chain and that it continues `previous`.
 
     `frame_root` is the Merkle root of the newest frozen frame, if there is one. Raises `IntegrityError`
-    rather than sign a log that was cut or rewritten since `previous`, whose signature is checked too.
+    rather than sign a log that was cut or rewritten since `previous`, whose signature is checked too, by this key or
+    one of the `trusted` ones (after a rotation).
     """
     if previous is not None:
-        verify_checkpoint(previous, private_key.public_key())
+        verify_checkpoint_by_any(previous, _with_own(private_key, trusted))
     found = log.verify(None if previous is None else (previous["size"], previous["head"]))
     found.raise_if_bad()
     moment = (time or datetime.now(UTC)).astimezone(UTC)
@@ -70,6 +72,13 @@ def sign_checkpoint(
     }
     signature = private_key.sign(DOMAIN + canonical_json(checkpoint))
     return checkpoint | {"key_id": public_key_id(private_key.public_key()), "signature": signature.hex()}
+
+
+def _with_own(
+    private_key: Ed25519PrivateKey, trusted: Mapping[str, Ed25519PublicKey] | None
+) -> dict[str, Ed25519PublicKey]:
+    own = private_key.public_key()
+    return {**(trusted or {}), public_key_id(own): own}
 
 
 def verify_checkpoint(checkpoint: Mapping[str, Any], public_key: Ed25519PublicKey) -> None:
@@ -89,6 +98,11 @@ def verify_checkpoint(checkpoint: Mapping[str, Any], public_key: Ed25519PublicKe
         raise IntegrityError(
             f"the signature of the checkpoint at size {checkpoint['size']} does not match"
         ) from None
+
+
+def verify_checkpoint_by_any(checkpoint: Mapping[str, Any], keys: Mapping[str, Ed25519PublicKey]) -> None:
+    """As `verify_checkpoint`, by whichever of the trusted keys the checkpoint names."""
+    verify_checkpoint(checkpoint, keys.get(str(checkpoint.get("key_id"))) or next(iter(keys.values())))
 
 
 def verify_log(log: AuditLog, checkpoint: Mapping[str, Any], public_key: Ed25519PublicKey) -> Verification:
@@ -123,6 +137,7 @@ class CheckpointStore:
         *,
         frame_root: str | None = None,
         time: datetime | None = None,
+        trusted: Mapping[str, Ed25519PublicKey] | None = None,
     ) -> dict[str, Any]:
         """Signs and stores the state of the log; gives back the newest one when no event came since.
 
@@ -130,7 +145,7 @@ class CheckpointStore:
         """
         newest = self.latest()
         if newest is not None and log.head() == (newest["size"], newest["head"]):
-            verify_checkpoint(newest, private_key.public_key())
+            verify_checkpoint_by_any(newest, _with_own(private_key, trusted))
             if frame_root not in (None, newest["frame_root"]):
                 raise BadInput(
                     "record the freezing of the frame in the log first, then make the checkpoint with its "
@@ -138,7 +153,9 @@ class CheckpointStore:
                 )
             return newest
         root = frame_root if frame_root is not None or newest is None else newest["frame_root"]
-        checkpoint = sign_checkpoint(log, private_key, previous=newest, frame_root=root, time=time)
+        checkpoint = sign_checkpoint(
+            log, private_key, previous=newest, frame_root=root, time=time, trusted=trusted
+        )
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_durably(self.directory / f"{checkpoint['size']}.json", canonical_json(checkpoint) + b"\n")
         return checkpoint
