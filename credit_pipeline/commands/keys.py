@@ -114,7 +114,9 @@ def list_(lake: Lake = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def add(unit: Unit, recipient: Recipient = None, file: File = None, note: Note = "", lake: Lake = None) -> None:
+def add(
+    unit: Unit, recipient: Recipient = None, file: File = None, note: Note = "", lake: Lake = None
+) -> None:
     """Register one more public key of a unit: the next release can be opened with it too."""
     from credit_pipeline.extracts.key_changes import add_key
 
@@ -150,11 +152,15 @@ def rotate(
         )
         return
     gone = rotate_key(keys, audit, unit, given, note)
-    typer.echo(f"{unit}: {', '.join(gone) or 'no key'} replaced; the next run publishes a release for the new key")
+    typer.echo(
+        f"{unit}: {', '.join(gone) or 'no key'} replaced; the next run publishes a release for the new key"
+    )
 
 
 @app.command()
-def revoke(unit: Unit, key_id: Annotated[str, typer.Argument(help="From `keys list`.")], lake: Lake = None) -> None:
+def revoke(
+    unit: Unit, key_id: Annotated[str, typer.Argument(help="From `keys list`.")], lake: Lake = None
+) -> None:
     """End a public key: no release from the next run on can be opened with it."""
     from credit_pipeline.extracts.key_changes import revoke_key
     from credit_pipeline.keys.recipients import Register

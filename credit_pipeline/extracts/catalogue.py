@@ -20,7 +20,7 @@ from credit_pipeline.errors import BadInput
 from credit_pipeline.extracts import read_extract
 from credit_pipeline.extracts.builder import CONTRACT_VERSION, extract_comments, prepare_extracts, unit_tables
 from credit_pipeline.extracts.key_changes import ensure_escrow
-from credit_pipeline.extracts.manifest import MANIFEST_NAME, Terms, manifest_sha256, read_manifest
+from credit_pipeline.extracts.manifest import MANIFEST_NAME, Terms, is_form_1, manifest_sha256, read_manifest
 from credit_pipeline.extracts.opening import OpenedRelease, open_extract
 from credit_pipeline.extracts.publish import Contents, publish_extract
 from credit_pipeline.extracts.release_files import database_name
@@ -34,9 +34,7 @@ from credit_pipeline.warehouse import RunTarget, connect, lake_id
 
 log = logging.getLogger(__name__)
 
-PURPOSE = (
-    "信用风险分级分类监管：确定监督检查的对象、频次和方式。仅供参考，不得公开，不得单独作为处罚、许可限制的依据"
-)
+PURPOSE = "信用风险分级分类监管：确定监督检查的对象、频次和方式。仅供参考，不得公开，不得单独作为处罚、许可限制的依据"
 SHOWN_ROWS = 200
 """Rows that `extract open --sql` prints at most; the rest is for a real client."""
 
@@ -133,6 +131,8 @@ def list_extracts(settings: Settings) -> list[dict[str, Any]]:
     found = []
     for path in sorted(settings.extracts_dir.glob(f"*/{MANIFEST_NAME}")):
         manifest = read_manifest(path)
+        if is_form_1(manifest):
+            continue  # the next run publishes it anew
         name = database_name(manifest["unit_id"], manifest["release_seq"])
         found.append(
             {
@@ -218,7 +218,7 @@ def open_unit_extract(
         if show_password:
             console.print(f"password of the workbook   {excel_password(opened.key)}", highlight=False)
         if show_key:
-            console.print(f"file  {opened.path}\nkey   {str(opened.key)}", highlight=False, soft_wrap=True)
+            console.print(f"file  {opened.path}\nkey   {opened.key!s}", highlight=False, soft_wrap=True)
             console.print(
                 "python: duckdb.sql(\"attach 'FILE' as extract (read_only, encryption_key 'KEY')\")",
                 highlight=False,

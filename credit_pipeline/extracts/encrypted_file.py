@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,13 @@ def build_encrypted(
             connection.execute(f"attach {_literal(str(source))} as source_database (read_only)")
             connection.execute("use source_database")
             return build_encrypted(
-                connection, tables, target, key, views=views, comments=comments, digest_excludes=digest_excludes
+                connection,
+                tables,
+                target,
+                key,
+                views=views,
+                comments=comments,
+                digest_excludes=digest_excludes,
             )
     if not _KEY.fullmatch(key):
         raise BadInput("an extract key is 64 lower-case hexadecimal digits")
@@ -178,11 +184,16 @@ def _create_views(connection: duckdb.DuckDBPyConnection, name: str, views: Mappi
     if not views:
         return
     before = connection.execute("select current_database(), current_schema()").fetchone()
-    connection.execute(f"use {name}")
-    for view, sql in views.items():
-        connection.execute(f'create view "{view}" as {sql}')
     database, schema = before or ("memory", "main")
-    connection.execute(f'use "{database}"."{schema}"')
+    connection.execute(f"use {name}")
+    try:
+        for view, sql in views.items():
+            connection.execute(f'create view "{view}" as {sql}')
+    finally:
+        with suppress(
+            duckdb.TransactionException
+        ):  # a failed statement ends the transaction; see _transaction
+            connection.execute(f'use "{database}"."{schema}"')
 
 
 def _comment(

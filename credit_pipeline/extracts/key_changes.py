@@ -32,7 +32,9 @@ def add_key(keys: KeyStore, audit: AuditLog, unit: str, recipient: str, note: st
     return register.add(unit, recipient, _now(audit), note)
 
 
-def rotate_key(keys: KeyStore, audit: AuditLog, unit: str, recipient: str | None, note: str = "") -> list[str]:
+def rotate_key(
+    keys: KeyStore, audit: AuditLog, unit: str, recipient: str | None, note: str = ""
+) -> list[str]:
     """Replaces all active keys of a unit by `recipient`; without one, the stand-in that the office holds for it.
 
     Gives the ids of the keys that count no more. Raises `BadInput` when a unit with keys of its own gives no new one.

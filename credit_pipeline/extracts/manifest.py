@@ -9,7 +9,7 @@ first, and its number against the last seen. The format, byte by byte: docs/extr
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -24,6 +24,7 @@ from credit_pipeline.inspection.draws.protocol import UNIT_PATTERN, checked
 from credit_pipeline.keys import public_key_id
 
 DOMAIN = b"MANIFEST2|"
+_DOMAIN_OF_FORM_1 = b"MANIFEST1|"
 FORMAT = "credit-pipeline-extract/2"
 MANIFEST_NAME = "manifest.json"
 _FIELDS = {
@@ -69,7 +70,7 @@ def build_manifest(
     as_of_date: date,
     release_seq: int,
     files: Mapping[str, Mapping[str, Any]],
-    companions: Mapping[str, Mapping[str, Any]],
+    companions: Sequence[Mapping[str, Any]],
     content_digest: str,
     prev_manifest_sha256: str | None,
     checkpoint: Mapping[str, Any] | None,
@@ -81,7 +82,8 @@ def build_manifest(
     tables: Mapping[str, int],
     private_key: Ed25519PrivateKey,
 ) -> dict[str, Any]:
-    """A signed manifest. `files` and `companions` give name -> {size, sha256}, `tables` the rows of each,
+    """A signed manifest. `files` gives name -> {size, sha256}, `companions` the same with the name (it
+    may be Chinese, which keys of canonical JSON may not), `tables` the rows of each,
     `key_id` names the release key, `recipients` whom it is wrapped for, `checkpoint` is the audit log's.
 
     `content_digest` is the same for the same rows, although the encrypted bytes differ each time they are
@@ -93,7 +95,7 @@ def build_manifest(
         "as_of_date": as_of_date.isoformat(),
         "release_seq": release_seq,
         "files": {name: dict(one) for name, one in files.items()},
-        "companions": {name: dict(one) for name, one in companions.items()},
+        "companions": [dict(one) for one in companions],
         "content_digest": content_digest,
         "prev_manifest_sha256": prev_manifest_sha256 or GENESIS,
         "checkpoint": None if checkpoint is None else dict(checkpoint),
@@ -165,21 +167,39 @@ def verify_manifest(
         raise RollbackRefused(f"{name}: it does not follow the release seen before; tell the auditor")
 
 
+def is_form_1(manifest: Mapping[str, Any]) -> bool:
+    """Whether a release was published before there were forms: it can be followed, not opened."""
+    return "format" not in manifest
+
+
+def verify_form_1(manifest: Mapping[str, Any], trusted: Mapping[str, Ed25519PublicKey], unit_id: str) -> None:
+    """That a manifest of the first form is ours and the unit's, so that the next release may continue its numbers."""
+    _verify_signed(manifest, trusted, _DOMAIN_OF_FORM_1)
+    if manifest["unit_id"] != unit_id:
+        raise FileMismatch(f"this extract is of unit {manifest['unit_id']}, not of {unit_id}")
+
+
 def _verify_signature(manifest: Mapping[str, Any], trusted: Mapping[str, Ed25519PublicKey]) -> None:
     if set(manifest) != _FIELDS or manifest["format"] != FORMAT:
         raise SignatureMismatch(
             f"not a manifest of an extract in the form {FORMAT}: its fields are others; open a release of another "
             "form with the program of its time"
         )
-    key = trusted.get(str(manifest["signed_by"]))
+    _verify_signed(manifest, trusted, DOMAIN)
+
+
+def _verify_signed(
+    manifest: Mapping[str, Any], trusted: Mapping[str, Ed25519PublicKey], domain: bytes
+) -> None:
+    key = trusted.get(str(manifest.get("signed_by")))
     if key is None:
         raise SignatureMismatch(
-            f"the manifest was signed by key {manifest['signed_by']}, not by {', '.join(trusted)}: it is not the "
+            f"the manifest was signed by key {manifest.get('signed_by')}, not by {', '.join(trusted)}: it is not the "
             "credit office's"
         )
     try:
         content = {name: value for name, value in manifest.items() if name != "signature"}
-        key.verify(bytes.fromhex(manifest["signature"]), DOMAIN + canonical_json(content))
+        key.verify(bytes.fromhex(manifest["signature"]), domain + canonical_json(content))
     except (InvalidSignature, ValueError, TypeError, BadInput):
         raise SignatureMismatch(
             "the manifest was changed after it was signed: do not open the extract"

@@ -92,7 +92,11 @@ def open_extract(
         raise IntegrityError(f"the wrapped key is not the key of release {number} ({manifest['key_id']})")
     path = directory / database_name(unit, number)
     return OpenedRelease(
-        _attached_as_proved(path, key, proved[path.name]), manifest, path, _Secret(key), strangers(manifest, directory)
+        _attached_as_proved(path, key, proved[path.name]),
+        manifest,
+        path,
+        _Secret(key),
+        strangers(manifest, directory),
     )
 
 
@@ -100,5 +104,7 @@ def _attached_as_proved(path: Path, key: str, proved: Identity) -> duckdb.DuckDB
     connection = attached(path, key)
     if not is_still(path, proved) or path.with_name(f"{path.name}.wal").exists():
         connection.close()
-        raise FileMismatch(f"{path}: was exchanged while it was proved; copy the folder where only you can write")
+        raise FileMismatch(
+            f"{path}: was exchanged while it was proved; copy the folder where only you can write"
+        )
     return connection

@@ -34,17 +34,19 @@ from credit_pipeline.extracts.manifest import (
     FileMismatch,
     Terms,
     build_manifest,
+    is_form_1,
     manifest_bytes,
     manifest_sha256,
     read_manifest,
+    verify_form_1,
     verify_manifest,
 )
 from credit_pipeline.extracts.release_files import (
     SIGNING_KEYS_NAME,
+    companion_entries,
     database_name,
     kept_manifest_name,
     measure,
-    measure_bytes,
     release_name,
     verify_files,
     wrapped_key_name,
@@ -127,7 +129,7 @@ def publish_extract(
                 as_of_date=as_of_date,
                 release_seq=release_seq,
                 files=draft.finish(built),
-                companions={name: measure_bytes(content) for name, content in contents.companions.items()},
+                companions=companion_entries(contents.companions),
                 content_digest=built.content_digest,
                 prev_manifest_sha256=None if current is None else manifest_sha256(current),
                 checkpoint=checkpoint,
@@ -177,8 +179,10 @@ class _Draft:
         self, built: BuiltExtract, current: Mapping[str, Any], as_of_date: date, keys: KeyStore
     ) -> bool:
         """Whether the current release says the same to the same readers, and is whole."""
+        if is_form_1(current):
+            return False
         signer = next(reversed(trusted_keys(keys)))
-        companions = {name: measure_bytes(one) for name, one in self._contents.companions.items()}
+        companions = companion_entries(self._contents.companions)
         same = (
             current["as_of_date"], current["content_digest"], current["recipients"], current["key_mode"],
             current["signed_by"], current["companions"], set(current["files"]),
@@ -234,7 +238,10 @@ def _current_manifest(directory: Path, unit_id: str, keys: KeyStore) -> dict[str
     if not path.exists():
         return None
     current = read_manifest(path)
-    verify_manifest(current, trusted_keys(keys), unit_id=unit_id)
+    if is_form_1(current):
+        verify_form_1(current, trusted_keys(keys), unit_id)
+    else:
+        verify_manifest(current, trusted_keys(keys), unit_id=unit_id)
     return current
 
 
@@ -262,7 +269,9 @@ def _nothing_left_on_error(directory: Path, unit_id: str, release_seq: int) -> I
         if not stands.exists() or read_manifest(stands)["release_seq"] != release_seq:
             _sweep(directory, unit_id, release_seq)
         if _is_disk_full(error):
-            current = f"release {release_seq - 1} stays current" if release_seq > 1 else "there is no release yet"
+            current = (
+                f"release {release_seq - 1} stays current" if release_seq > 1 else "there is no release yet"
+            )
             raise CreditPipelineError(
                 f"the disk of {directory} is full: release {release_seq} of unit {unit_id} was not published, "
                 f"{current}, nothing partial is left; remedy: make room, then run the day again"
@@ -275,7 +284,9 @@ def _is_disk_full(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return True
-        if isinstance(error, duckdb.Error) and re.search("No space left|File too large|quota exceeded", str(error)):
+        if isinstance(error, duckdb.Error) and re.search(
+            "No space left|File too large|quota exceeded", str(error)
+        ):
             return True
         error = error.__cause__
     return False

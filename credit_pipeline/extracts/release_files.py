@@ -62,8 +62,12 @@ def measure(path: Path) -> dict[str, Any]:
     return {"size": path.stat().st_size, "sha256": digest}
 
 
-def measure_bytes(content: bytes) -> dict[str, Any]:
-    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+def companion_entries(companions: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    """The companions as they stand in a manifest."""
+    return [
+        {"name": name, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        for name, content in sorted(companions.items())
+    ]
 
 
 def verify_files(manifest: Mapping[str, Any], directory: Path) -> dict[str, Identity]:
@@ -82,7 +86,9 @@ def verify_files(manifest: Mapping[str, Any], directory: Path) -> dict[str, Iden
             raise FileMismatch(f"{name}: the manifest names no {needed}")
     beside = {path.name for path in directory.iterdir()}
     strange = sorted(
-        one for one in beside if one.startswith(f"{release}.") and one not in {*files, f"{release}.manifest.json"}
+        one
+        for one in beside
+        if one.startswith(f"{release}.") and one not in {*files, f"{release}.manifest.json"}
     )
     if strange:
         raise FileMismatch(
@@ -94,12 +100,12 @@ def verify_files(manifest: Mapping[str, Any], directory: Path) -> dict[str, Iden
 
 def verify_companions(manifest: Mapping[str, Any], directory: Path) -> None:
     """Proves the reader and the guide if they lie beside the current release. Raises `FileMismatch`."""
-    before = _before(manifest, directory).get("companions", {})
-    for name, expected in manifest["companions"].items():
-        path = directory / name
-        if Path(name).name == name and not os.path.lexists(path):
+    accepted = [*manifest["companions"], *_before(manifest, directory).get("companions", [])]
+    for name in sorted({one["name"] for one in manifest["companions"]}):
+        path = directory / Path(name).name
+        if not os.path.lexists(path):
             continue  # a unit may copy the data alone
-        if _measured(path)[0] not in (expected, before.get(name)):
+        if {"name": name, **_measured(path)[0]} not in accepted:
             raise FileMismatch(
                 f"{path}: is not the one of this release: it was changed; copy the folder again from the credit office"
             )
@@ -107,7 +113,7 @@ def verify_companions(manifest: Mapping[str, Any], directory: Path) -> None:
 
 def strangers(manifest: Mapping[str, Any], directory: Path) -> list[str]:
     """Names in the folder that belong to no release: nothing vouches for them."""
-    own = {MANIFEST_NAME, SIGNING_KEYS_NAME, *manifest["companions"]}
+    own = {MANIFEST_NAME, SIGNING_KEYS_NAME, *(one["name"] for one in manifest["companions"])}
     number = re.compile(rf"{re.escape(manifest['unit_id'])}-\d{{6,}}\..*|tmp-.*")
     return sorted(
         path.name for path in directory.iterdir() if path.name not in own and not number.fullmatch(path.name)

@@ -174,9 +174,7 @@ class Register:
 
     def identities_here(self, unit: str) -> list[pyrage.x25519.Identity]:
         """What this machine could open the unit's releases with: the stand-in, and the escrow if not moved away."""
-        return [
-            read_identity(path) for path in (self.office_path(unit), self.escrow_path) if path.exists()
-        ]
+        return [read_identity(path) for path in (self.office_path(unit), self.escrow_path) if path.exists()]
 
     def _write(self, entries: list[Entry]) -> None:
         content = {"format": FORMAT, "recipients": [asdict(one) for one in entries]}
