@@ -124,16 +124,23 @@ def manifest_sha256(manifest: Mapping[str, Any]) -> str:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest as written, not yet checked. Raises `SignatureMismatch` for what cannot be one."""
+    """The manifest as written, not yet checked. Raises `SignatureMismatch` for what cannot be one: there is one way to
+    write a manifest, byte by byte.
+    """
     try:
-        content = json.loads(path.read_bytes())
+        data = path.read_bytes()
+        content = json.loads(data)
+        is_canonical = isinstance(content, dict) and manifest_bytes(content) == data
     except FileNotFoundError:
         raise BadInput(f"{path}: there is no manifest; without it an extract cannot be trusted") from None
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise SignatureMismatch(f"{path}: not a manifest; ask the city's credit office for the extract again")
-    return content
+    except (ValueError, RecursionError, BadInput):
+        is_canonical = False
+    if not is_canonical:
+        raise SignatureMismatch(
+            f"{path}: not a manifest, or changed or cut; ask the city's credit office for the extract again"
+        )
+    found: dict[str, Any] = content
+    return found
 
 
 def verify_manifest(

@@ -355,21 +355,15 @@ def canonical(value):
 
 
 def open_plain(path):
-    """The file, opened for reading; refuses links, folders and devices."""
+    """The file, opened for reading; refuses links, folders, pipes and devices before it opens them."""
     name = os.path.basename(path)
     try:
-        need(
-            not os.path.islink(path),
-            "%s 是链接，不是文件。" % name,
-            "%s is a link: a release holds plain files." % name,
-        )
-        file = open(path, "rb")
+        mode = os.lstat(path).st_mode
+        need(stat.S_ISREG(mode), "%s 不是普通文件（或是链接）。" % name,
+             "%s is %s: a release holds plain files." % (name, "a link" if stat.S_ISLNK(mode) else "no plain file"))  # fmt: skip
+        return open(path, "rb")
     except OSError as error:
         raise Refused("缺少 %s，请复制整个文件夹。" % name, "%s is missing (%s): copy the whole folder." % (name, error.strerror)) from None  # fmt: skip
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise Refused("%s 不是普通文件。" % name, "%s is no plain file." % name)
-    return file
 
 
 def read_json(path):

@@ -8,7 +8,6 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
-from release_support import TABLES
 
 from credit_pipeline.errors import BadInput, CreditPipelineError, IntegrityError
 from credit_pipeline.extracts import encrypted_file

@@ -193,11 +193,11 @@ def test_a_release_of_the_first_form_is_followed(office: Office) -> None:
     }
     signature = signing.sign(b"MANIFEST1|" + canonical_json(content)).hex()
     (office.folder / "A01-000007.duckdb").write_bytes(b"old")
-    (office.folder / "manifest.json").write_bytes(canonical_json(content | {"signature": signature}))
+    (office.folder / "manifest.json").write_bytes(canonical_json(content | {"signature": signature}) + b"\n")
     assert office.publish().manifest["release_seq"] == 8
     office.publish(extra=1)
     assert not (office.folder / "A01-000007.duckdb").exists()
-    (office.folder / "manifest.json").write_bytes(canonical_json(content | {"signature": "0" * 128}))
+    (office.folder / "manifest.json").write_bytes(canonical_json(content | {"signature": "0" * 128}) + b"\n")
     with pytest.raises(SignatureMismatch):
         office.publish(extra=2)
 
