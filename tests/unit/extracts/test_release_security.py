@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from release_support import UNIT, Office
@@ -27,14 +28,22 @@ from credit_pipeline.keys.age import wrap
 DATABASE, WRAPPED = "A01-000003.duckdb", "A01-000003.key.age"
 
 
-@pytest.fixture
-def town(office: Office, tmp_path: Path) -> Office:
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory, source: duckdb.DuckDBPyConnection) -> Path:
     """Releases 1 to 3 of a unit with its own key; `at1`, `at2` are copies of the folder as it was then."""
+    office = Office(tmp_path_factory.mktemp("template"), source)
     office.register_unit()
     for number in (1, 2, 3):
         office.publish(extra=number)
-        shutil.copytree(office.folder, tmp_path / f"at{number}")
-    return office
+        shutil.copytree(office.folder, office.root / f"at{number}")
+    return office.root
+
+
+@pytest.fixture
+def town(template: Path, tmp_path: Path, source: duckdb.DuckDBPyConnection) -> Office:
+    """A copy of them, to be attacked."""
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
+    return Office(tmp_path, source)
 
 
 def by_command(office: Office, monkeypatch: pytest.MonkeyPatch, identity: Path) -> str:
