@@ -19,6 +19,8 @@ from credit_pipeline.commands.absences import app as absences_app
 from credit_pipeline.commands.audit import app as audit_app
 from credit_pipeline.commands.draw import app as draw_app
 from credit_pipeline.commands.explain import explain
+from credit_pipeline.commands.extract import app as extract_app
+from credit_pipeline.commands.keys import app as keys_app
 from credit_pipeline.commands.lake import app as lake_app
 from credit_pipeline.commands.model import app as model_app
 from credit_pipeline.commands.plan import app as plan_app
@@ -44,11 +46,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Grades a city's enterprises by credit, draws inspections and hands each supervising unit its extract.",
 )
-extract_app = typer.Typer(no_args_is_help=True, help="The units' encrypted extracts.")
 app.add_typer(extract_app, name="extract")
 app.add_typer(absences_app, name="absences")
 app.add_typer(audit_app, name="audit")
 app.add_typer(draw_app, name="draw")
+app.add_typer(keys_app, name="keys")
 app.add_typer(lake_app, name="lake")
 app.add_typer(plan_app, name="plan")
 app.add_typer(policy_app, name="policy")
@@ -97,33 +99,6 @@ def status(lake: Lake = None, as_json: Json = False) -> None:
 
 
 app.command()(explain)
-
-
-@extract_app.command("list")
-def extract_list(lake: Lake = None, as_json: Json = False) -> None:
-    """List the current extract of every unit."""
-    from credit_pipeline.extracts.catalogue import list_extracts, render_extracts
-
-    found = list_extracts(command_settings(lake=lake))
-    if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
-    else:
-        render_extracts(found, output_console())
-
-
-@extract_app.command("open")
-def extract_open(
-    unit: Annotated[str, typer.Argument(help="Unit id, as `extract list` shows it.")],
-    lake: Lake = None,
-    sql: Annotated[str | None, typer.Option(help="Run this query instead of listing the tables.")] = None,
-    show_key: Annotated[
-        bool, typer.Option("--show-key", help="Print file and key for plain duckdb.")
-    ] = False,
-) -> None:
-    """Verify a unit's extract and look into it. Confidential output."""
-    from credit_pipeline.extracts.catalogue import open_unit_extract
-
-    open_unit_extract(command_settings(lake=lake), unit, sql=sql, show_key=show_key, console=output_console())
 
 
 @app.command()

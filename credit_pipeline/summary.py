@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from credit_pipeline.audit.log import AuditLog
-from credit_pipeline.extracts.catalogue import list_extracts
+from credit_pipeline.extracts.catalogue import list_extracts, office_held, office_held_line
 from credit_pipeline.feeds.catalogue import load_catalogue
 from credit_pipeline.feeds.ledger import read_ledger
 from credit_pipeline.settings import Settings
@@ -211,6 +211,8 @@ def render(settings: Settings, summary: RunSummary, console: Console) -> None:
     size, head = AuditLog(settings.audit_log_path).head()
     model = champion(settings, date.fromisoformat(summary.as_of))
     console.print(f"Extracts: {summary.extracts} encrypted files in {settings.extracts_dir}")
+    if line := office_held_line(office_held(settings)):
+        console.print(line, style="yellow", highlight=False)
     if model is not None:
         console.print(model_line(model))
     console.print(f"Audit log: {size} records, head {head[:16]}…")
@@ -253,6 +255,7 @@ def lake_status(settings: Settings) -> dict[str, Any]:
         "feeds": feeds,
         "audit": {"records": size, "head": head},
         "extracts": len(list_extracts(settings)),
+        "office_held_keys": office_held(settings),
     }
     if current is not None and settings.warehouse_path.exists():
         summary = summarize(settings, current, "", {})
@@ -291,4 +294,6 @@ def render_status(status: Mapping[str, Any], console: Console) -> None:
         console.print(f"quota {status['quotas']:,}, drawn {status['draws']:,}, extracts {status['extracts']}")
         console.print(attention_line(status["attention"]), highlight=False)
         console.print(f"model: {json.dumps(status['model'])}", highlight=False)
+    if line := office_held_line(status["office_held_keys"]):
+        console.print(line, style="yellow", highlight=False)
     console.print(f"audit log: {status['audit']['records']} records, head {status['audit']['head'][:16]}…")

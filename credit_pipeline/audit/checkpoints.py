@@ -28,6 +28,7 @@ from credit_pipeline.audit.log import (
 )
 from credit_pipeline.errors import BadInput, IntegrityError
 from credit_pipeline.keys import KeyStore, public_key_id
+from credit_pipeline.keys.handover import trusted_keys
 from credit_pipeline.settings import Settings
 
 DOMAIN = b"CHECKPOINT1|"
@@ -40,7 +41,7 @@ class ForeignKey(IntegrityError):
 
 
 def trusted_signing_keys(settings: Settings) -> dict[str, Ed25519PublicKey]:
-    """The public keys, by id, whose checkpoints count: the office's signing key.
+    """The public keys, by id, whose checkpoints count: the office's signing key, and those it took over from.
 
     No key is made. Raises `BadInput` where the office's keys are not.
     """
@@ -49,8 +50,7 @@ def trusted_signing_keys(settings: Settings) -> dict[str, Ed25519PublicKey]:
             f"{settings.keys_dir} holds no signing key; remedy: verify with the public key that the office gave out, "
             "--public-key HEX"
         )
-    key = KeyStore(settings.keys_dir).public_key()
-    return {public_key_id(key): key}
+    return trusted_keys(KeyStore(settings.keys_dir))
 
 
 def checkpoint_hash(checkpoint: Mapping[str, Any]) -> str:

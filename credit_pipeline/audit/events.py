@@ -139,9 +139,18 @@ EVENTS: dict[str, Event] = {
     # extracts
     "extract_published": _event(
         "数据包发布", "A unit's extract became current.",
-        "unit_id", "release_seq", "sha256", "manifest_sha256", "content_digest", "key_ids", "key_id", "recipients",
-        "key_mode", "files",
+        "unit_id", "release_seq", "manifest_sha256", "key_ids",
     ),
+    "extract_opened": _event(
+        "数据包被打开", "The office opened a unit's extract; with the secret shown, if it says so.",
+        "unit_id", "release_seq", "is_secret_shown",
+    ),
+    "key_added": _event("公钥已登记", "A unit's public key was added.", "unit_id", "key_id"),
+    "key_rotated": _event(
+        "密钥已更换", "The keys of a unit, of the escrow or of the office were replaced.",
+        "unit_id", "key_ids_before", "key_mode", "key_id",
+    ),
+    "key_revoked": _event("公钥已吊销", "A unit's public key was revoked.", "unit_id", "key_id"),
     "extracts_finished": _event(
         "数据包阶段完成", "All units' extracts are current.", "units", "new_releases", "rows", of_a_run=True
     ),

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from credit_pipeline.extracts.catalogue import publish_all
+from credit_pipeline.extracts.catalogue import office_held_line, publish_all
 from credit_pipeline.orchestration import Pipeline, as_of_date, daily_asset
 
 
@@ -54,6 +54,8 @@ def unit_extracts(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.M
             "dagster/row_count": published.rows,
             "units": published.units,
             "new_releases": published.new,
+            "office_held_keys": published.office_held,
+            "keys": office_held_line(published.office_held) or "every unit holds its own key",
             "folder": dg.MetadataValue.path(pipeline.settings.extracts_dir),
         }
     )

@@ -1,17 +1,16 @@
-"""The signed statement that makes an extract current: which file, which release, which content, which log.
+"""The signed statement that makes a release current: which files, which number, which content, which log.
 
-Here: building, signing and checking manifests. Not here: writing the file it speaks of (`extracts.publish`),
-keys (`credit_pipeline.keys`). DuckDB's encryption shows altered pages but not an older file, nor old pages put into
-a newer one, and an untrusted database file must never be attached: so a reader checks the manifest first, and
-its number against the last seen.
+Here: building, signing and checking manifests. Not here: the files it speaks of (`extracts.release_files`,
+`extracts.publish`), keys (`credit_pipeline.keys`). DuckDB's encryption shows altered pages but not an older file, nor
+old pages put into a newer one, and an untrusted database file must never be attached: so a reader checks the manifest
+first, and its number against the last seen. The format, byte by byte: docs/extracts.md.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,16 +23,19 @@ from credit_pipeline.errors import BadInput, IntegrityError
 from credit_pipeline.inspection.draws.protocol import UNIT_PATTERN, checked
 from credit_pipeline.keys import public_key_id
 
-DOMAIN = b"MANIFEST1|"
+DOMAIN = b"MANIFEST2|"
+_DOMAIN_OF_FORM_1 = b"MANIFEST1|"
+FORMAT = "credit-pipeline-extract/2"
 MANIFEST_NAME = "manifest.json"
 _FIELDS = {
-    "unit_id", "as_of_date", "release_seq", "file", "size", "sha256", "content_digest",
-    "prev_manifest_sha256", "checkpoint", "key_id", "tables", "signed_by", "signature",
+    "format", "unit_id", "as_of_date", "release_seq", "files", "companions", "content_digest",
+    "prev_manifest_sha256", "checkpoint", "key_id", "recipients", "key_mode", "contract_version", "purpose",
+    "valid_until", "watermark", "tables", "signed_by", "signature",
 }  # fmt: skip
 
 
 class SignatureMismatch(IntegrityError):
-    """The manifest was not signed by the key the reader trusts, or was changed after it."""
+    """The manifest was not signed by a key the reader trusts, or was changed after it."""
 
 
 class RollbackRefused(IntegrityError):
@@ -41,7 +43,25 @@ class RollbackRefused(IntegrityError):
 
 
 class FileMismatch(IntegrityError):
-    """The file is not the one the manifest speaks of."""
+    """A file is not the one the manifest speaks of."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a release is handed over for, and until when it may be used."""
+
+    contract_version: int
+    purpose: str
+    valid_until: date
+
+
+def release_name(unit_id: str, release_seq: int) -> str:
+    """What the names of all files of a release begin with, before the first dot."""
+    return f"{unit_id}-{release_seq:06d}"
+
+
+def release_of(manifest: Mapping[str, Any]) -> str:
+    return release_name(manifest["unit_id"], manifest["release_seq"])
 
 
 def build_manifest(
@@ -49,33 +69,43 @@ def build_manifest(
     unit_id: str,
     as_of_date: date,
     release_seq: int,
-    file: str,
-    size: int,
-    sha256: str,
+    files: Mapping[str, Mapping[str, Any]],
+    companions: Sequence[Mapping[str, Any]],
     content_digest: str,
     prev_manifest_sha256: str | None,
     checkpoint: Mapping[str, Any] | None,
     key_id: str,
+    recipients: list[str],
+    key_mode: str,
+    terms: Terms,
+    watermark: str,
     tables: Mapping[str, int],
     private_key: Ed25519PrivateKey,
 ) -> dict[str, Any]:
-    """A signed manifest. `key_id` names the extract key, `tables` gives the rows of each, `checkpoint` is the
-    audit log's.
+    """A signed manifest. `files` gives name -> {size, sha256}, `companions` the same with the name (it
+    may be Chinese, which keys of canonical JSON may not), `tables` the rows of each,
+    `key_id` names the release key, `recipients` whom it is wrapped for, `checkpoint` is the audit log's.
 
     `content_digest` is the same for the same rows, although the encrypted bytes differ each time they are
     written.
     """
     content: dict[str, Any] = {
+        "format": FORMAT,
         "unit_id": checked("unit_id", unit_id, UNIT_PATTERN),
         "as_of_date": as_of_date.isoformat(),
         "release_seq": release_seq,
-        "file": file,
-        "size": size,
-        "sha256": sha256,
+        "files": {name: dict(one) for name, one in files.items()},
+        "companions": [dict(one) for one in companions],
         "content_digest": content_digest,
         "prev_manifest_sha256": prev_manifest_sha256 or GENESIS,
         "checkpoint": None if checkpoint is None else dict(checkpoint),
         "key_id": key_id,
+        "recipients": recipients,
+        "key_mode": key_mode,
+        "contract_version": terms.contract_version,
+        "purpose": terms.purpose,
+        "valid_until": terms.valid_until.isoformat(),
+        "watermark": watermark,
         "tables": dict(tables),
         "signed_by": public_key_id(private_key.public_key()),
     }
@@ -87,42 +117,46 @@ def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
 
 
 def manifest_sha256(manifest: Mapping[str, Any]) -> str:
-    """What the next manifest names as `prev_manifest_sha256`, and a reader may keep beside the release
-    number.
+    """What the next manifest names as `prev_manifest_sha256`, what a reader keeps beside the release number, and
+    what a unit sends back in its receipt.
     """
     return sha256_hex(manifest_bytes(manifest))
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest as written, not yet checked. Raises `SignatureMismatch` for what cannot be one."""
+    """The manifest as written, not yet checked. Raises `SignatureMismatch` for what cannot be one: there is one way to
+    write a manifest, byte by byte.
+    """
     try:
-        content = json.loads(path.read_bytes())
+        data = path.read_bytes()
+        content = json.loads(data)
+        is_canonical = isinstance(content, dict) and manifest_bytes(content) == data
     except FileNotFoundError:
         raise BadInput(f"{path}: there is no manifest; without it an extract cannot be trusted") from None
-    except ValueError:
+    except (ValueError, RecursionError, BadInput):
+        is_canonical = False
+    if not is_canonical:
         raise SignatureMismatch(
-            f"{path}: not a manifest; ask the city's credit office for the extract again"
-        ) from None
-    if not isinstance(content, dict):
-        raise SignatureMismatch(f"{path}: not a manifest; ask the city's credit office for the extract again")
-    return content
+            f"{path}: not a manifest, or changed or cut; ask the city's credit office for the extract again"
+        )
+    found: dict[str, Any] = content
+    return found
 
 
 def verify_manifest(
     manifest: Mapping[str, Any],
-    public_key: Ed25519PublicKey,
-    directory: Path | None,
+    trusted: Mapping[str, Ed25519PublicKey],
     *,
     unit_id: str | None = None,
     last_seen_seq: int = 0,
     last_seen_sha256: str | None = None,
 ) -> None:
-    """Checks, in this order: signature, unit, release number, size and SHA-256 of the file in `directory`.
+    """Checks, in this order: signature by one of the `trusted` keys (by key id), unit, release number.
 
-    `last_seen_seq` (and `last_seen_sha256` of that manifest) are what the reader kept from the last time.
-    `directory` None leaves the file out. Raises `SignatureMismatch`, `RollbackRefused`, `FileMismatch`.
+    `last_seen_seq` (and `last_seen_sha256` of that manifest) are what the reader kept from the last time. The
+    files are `release_files.verify_files`' part. Raises `SignatureMismatch`, `RollbackRefused`, `FileMismatch`.
     """
-    _verify_signature(manifest, public_key)
+    _verify_signature(manifest, trusted)
     name = f"release {manifest['release_seq']} of unit {manifest['unit_id']}"
     if unit_id is not None and manifest["unit_id"] != unit_id:
         raise FileMismatch(f"{name}: this extract is not for unit {unit_id}; it was handed to the wrong unit")
@@ -135,44 +169,45 @@ def verify_manifest(
         raise RollbackRefused(
             f"{name}: another manifest of this release was seen before; two were signed, tell the auditor"
         )
-    if manifest["release_seq"] == last_seen_seq + 1 and last_seen_sha256 not in (
-        None,
-        manifest["prev_manifest_sha256"],
-    ):
+    follows = last_seen_sha256 in (None, manifest["prev_manifest_sha256"])
+    if manifest["release_seq"] == last_seen_seq + 1 and not follows:
         raise RollbackRefused(f"{name}: it does not follow the release seen before; tell the auditor")
-    if directory is not None:
-        _verify_file(manifest, directory, name)
 
 
-def _verify_signature(manifest: Mapping[str, Any], public_key: Ed25519PublicKey) -> None:
-    if set(manifest) != _FIELDS:
-        raise SignatureMismatch("not a manifest of an extract: its fields are others")
-    if manifest["signed_by"] != public_key_id(public_key):
+def is_form_1(manifest: Mapping[str, Any]) -> bool:
+    """Whether a release was published before there were forms: it can be followed, not opened."""
+    return "format" not in manifest
+
+
+def verify_form_1(manifest: Mapping[str, Any], trusted: Mapping[str, Ed25519PublicKey], unit_id: str) -> None:
+    """That a manifest of the first form is ours and the unit's, so that the next release may continue its numbers."""
+    _verify_signed(manifest, trusted, _DOMAIN_OF_FORM_1)
+    if manifest["unit_id"] != unit_id:
+        raise FileMismatch(f"this extract is of unit {manifest['unit_id']}, not of {unit_id}")
+
+
+def _verify_signature(manifest: Mapping[str, Any], trusted: Mapping[str, Ed25519PublicKey]) -> None:
+    if set(manifest) != _FIELDS or manifest["format"] != FORMAT:
         raise SignatureMismatch(
-            f"the manifest was signed by key {manifest['signed_by']}, not {public_key_id(public_key)}"
+            f"not a manifest of an extract in the form {FORMAT}: its fields are others; open a release of another "
+            "form with the program of its time"
+        )
+    _verify_signed(manifest, trusted, DOMAIN)
+
+
+def _verify_signed(
+    manifest: Mapping[str, Any], trusted: Mapping[str, Ed25519PublicKey], domain: bytes
+) -> None:
+    key = trusted.get(str(manifest.get("signed_by")))
+    if key is None:
+        raise SignatureMismatch(
+            f"the manifest was signed by key {manifest.get('signed_by')}, not by {', '.join(trusted)}: it is not the "
+            "credit office's"
         )
     try:
-        content = {key: value for key, value in manifest.items() if key != "signature"}
-        public_key.verify(bytes.fromhex(manifest["signature"]), DOMAIN + canonical_json(content))
+        content = {name: value for name, value in manifest.items() if name != "signature"}
+        key.verify(bytes.fromhex(manifest["signature"]), domain + canonical_json(content))
     except (InvalidSignature, ValueError, TypeError, BadInput):
         raise SignatureMismatch(
             "the manifest was changed after it was signed: do not open the extract"
         ) from None
-
-
-def _verify_file(manifest: Mapping[str, Any], directory: Path, name: str) -> None:
-    if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}", manifest["file"]):
-        raise FileMismatch(f"{name}: {manifest['file']!r} is not a plain file name")
-    path = directory / manifest["file"]
-    if not path.is_file():
-        raise FileMismatch(f"{path}: missing; copy the whole folder, the manifest last")
-    if path.stat().st_size != manifest["size"]:
-        raise FileMismatch(
-            f"{path}: {path.stat().st_size} bytes, the manifest says {manifest['size']}: copy it again"
-        )
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != manifest["sha256"]:
-        raise FileMismatch(
-            f"{path}: its SHA-256 is not the manifest's: the file was changed or is of another release"
-        )

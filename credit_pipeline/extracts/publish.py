@@ -1,22 +1,22 @@
-"""Encrypted extracts: one DuckDB file per unit and release, replaced as a whole, current once its manifest
-stands.
+"""Publishing: one release per unit, made of whole files, current once its manifest stands.
 
-Here: building, publishing and opening them. Not here: which rows a unit may have (the caller's SQL), keys
-(`credit_pipeline.keys`), what the manifest says (`extracts.manifest`).
+Here: the order of steps, what makes a new release, what is kept and swept. Not here: building the database
+(`extracts.encrypted_file`), which rows a unit may have (the caller's SQL), keys (`credit_pipeline.keys`), what the
+manifest says (`extracts.manifest`), opening (`extracts.opening`).
 
-Order of publishing, so that a crash at any edge leaves the release before: a temporary file in the same
-folder -> CHECKPOINT, DETACH, no .wal -> opened again READ_ONLY and read to the last row -> fsync -> rename ->
-fsync of the folder -> manifest, last. What a crash leaves is named tmp-* and swept by the next publication.
+Order, so that a crash at any edge leaves the release before: temporary files in the same folder -> CHECKPOINT, DETACH,
+no .wal -> opened again READ_ONLY and read to the last row -> fsync -> rename -> fsync of the folder -> manifest, last.
+What a crash leaves is named tmp-* or carries the next number, and the next publication sweeps it.
 """
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -26,41 +26,42 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from credit_pipeline.audit.log import canonical_json, fsync_directory, sha256_hex, write_durably
-from credit_pipeline.errors import BadInput, CreditPipelineError, IntegrityError
+from credit_pipeline.audit.log import fsync_directory, write_durably
+from credit_pipeline.errors import CreditPipelineError
+from credit_pipeline.extracts.encrypted_file import BuiltExtract, Comments, attached, build_encrypted
 from credit_pipeline.extracts.manifest import (
     MANIFEST_NAME,
+    FileMismatch,
+    Terms,
     build_manifest,
+    is_form_1,
     manifest_bytes,
     manifest_sha256,
     read_manifest,
+    verify_form_1,
     verify_manifest,
 )
-from credit_pipeline.keys import KeyStore, extract_key_id
-from credit_pipeline.warehouse import load_httpfs
+from credit_pipeline.extracts.release_files import (
+    SIGNING_KEYS_NAME,
+    companion_entries,
+    database_name,
+    kept_manifest_name,
+    measure,
+    release_name,
+    verify_files,
+    wrapped_key_name,
+)
+from credit_pipeline.keys import KeyStore
+from credit_pipeline.keys.age import new_release_key, release_key_id, wrap
+from credit_pipeline.keys.handover import signing_keys_document, trusted_keys
+from credit_pipeline.keys.recipients import Recipients, Register
 
-_TABLE_NAME = re.compile("[a-z][a-z0-9_]{0,62}")
-_KEY = re.compile("[0-9a-f]{64}")
-_READ_ONLY_CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+DIGEST_EXCLUDES = frozenset({"notice"})
+"""Tables that name the release itself: with them in the digest every run would be a new release."""
 
-
-@dataclass(frozen=True)
-class Comments:
-    """What a table and its columns are called, in the reader's language; stored in the extract itself."""
-
-    table: str
-    columns: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class BuiltExtract:
-    """A finished, closed, encrypted file, read back completely."""
-
-    path: Path
-    tables: dict[str, int]
-    content_digest: str
-    size: int
-    sha256: str
+Tables = Mapping[str, str | pa.Table]
+DocumentWriter = Callable[[Path, duckdb.DuckDBPyConnection, str], None]
+"""Writes one further file of a release: its path, the finished extract attached read only, the release key."""
 
 
 @dataclass(frozen=True)
@@ -74,66 +75,19 @@ class Publication:
     reason: str
 
 
-def build_encrypted(
-    source: duckdb.DuckDBPyConnection | Path | str,
-    tables: Mapping[str, str | pa.Table],
-    target: Path,
-    key: str,
-    *,
-    comments: Mapping[str, Comments] | None = None,
-) -> BuiltExtract:
-    """Writes `tables` (name -> SQL over `source`, or an Arrow table) into the new encrypted file `target`,
-    mode 0600.
+@dataclass(frozen=True)
+class Contents:
+    """What a release is made of.
 
-    `source` is an open connection with temp_file_encryption on (else grades would be spilled in plain text),
-    or the path of a database, which is opened read only. `key` is 64 hexadecimal digits and goes in as a
-    parameter, so that no query log or error can hold it. Give each SQL an ORDER BY: the order is stored. The
-    file is read back to the last row before this returns; on any error nothing is left. Raises
-    `IntegrityError` if the rows read back are not the rows written.
+    `tables` for a release number (its notice may name it); `documents` by what follows the release's name and a dot
+    (`xlsx`); `companions` are files without a number that the newest release replaces (the reader, the guide).
     """
-    if not isinstance(source, duckdb.DuckDBPyConnection):
-        with closing(_secure_connection(target.parent)) as connection:
-            connection.execute(f"attach {_literal(str(source))} as source_database (read_only)")
-            connection.execute("use source_database")
-            return build_encrypted(connection, tables, target, key, comments=comments)
-    if not _KEY.fullmatch(key):
-        raise BadInput("an extract key is 64 lower-case hexadecimal digits")
-    if not tables or not all(_TABLE_NAME.fullmatch(name) for name in tables):
-        raise BadInput("an extract needs at least one table, named in lower-case letters, digits and '_'")
-    if source.execute("select current_setting('temp_file_encryption')").fetchone() != (True,):
-        raise IntegrityError(
-            "temp_file_encryption is off: grades could be spilled in plain text; set it on connecting"
-        )
-    load_httpfs(source)
-    name = f"extract_{secrets.token_hex(8)}"
-    with _private_files(), _removed_on_error(target):
-        try:
-            source.execute(f"attach {_literal(str(target))} as {name} (encryption_key ?)", [key])
-            try:
-                _refuse_plain(source, name)
-                with _transaction(source):
-                    written = {table: _copy(source, name, table, rows) for table, rows in tables.items()}
-                    for table, comment in (comments or {}).items():
-                        _comment(source, name, table, comment)
-                source.execute(f"checkpoint {name}")
-            finally:
-                source.execute(f"detach database if exists {name}")
-        except duckdb.Error as error:
-            raise CreditPipelineError(f"{target.name}: the extract could not be written: {error}") from error
-        if target.with_name(f"{target.name}.wal").exists():
-            raise IntegrityError(
-                f"{target}: a write-ahead log is left, which a reader would not see; nothing was published"
-            )
-        with closing(_attached(target, key)) as reader:
-            found, digest = _read_back(reader)
-        if found != written:
-            raise IntegrityError(
-                f"{target}: the rows read back are not the rows written; nothing was published"
-            )
-        with target.open("rb") as file:
-            os.fsync(file.fileno())
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return BuiltExtract(target, found, digest, target.stat().st_size, sha256)
+
+    tables: Callable[[int], Tables]
+    views: Mapping[str, str] = field(default_factory=dict)
+    comments: Mapping[str, Comments] = field(default_factory=dict)
+    documents: Mapping[str, DocumentWriter] = field(default_factory=dict)
+    companions: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def publish_extract(
@@ -141,213 +95,209 @@ def publish_extract(
     unit_id: str,
     as_of_date: date,
     source: duckdb.DuckDBPyConnection | Path | str,
-    tables: Mapping[str, str | pa.Table],
+    contents: Contents,
     keys: KeyStore,
     *,
+    terms: Terms,
     checkpoint: Mapping[str, Any] | None,
-    comments: Mapping[str, Comments] | None = None,
 ) -> Publication:
-    """Publishes the next release of a unit's extract in `directory` as `<unit_id>-<release_seq>.duckdb` +
-    manifest.json.
+    """Publishes the next release of a unit's extract in `directory`, wrapped for the unit's keys and the escrow.
 
-    Nothing new is published for the same day and content, nor for a day before the current release's: running
-    a day again changes nothing. The release before stays, with its manifest; older ones and their keys go.
-    Raises `IntegrityError` if the manifest that stands there was not signed by us.
+    Nothing new is published for the same day, content, recipients and signing key, nor for a day before the current
+    release's: running a day again changes nothing. The release before stays, with its manifest; older ones go.
+    Raises `IntegrityError` if the manifest that stands there was not signed by us, `CreditPipelineError` when the
+    disk is full; then the release before is current and nothing of the new one is left.
     """
-    private_key = keys.signing_key()
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for left_over in directory.glob("tmp-*"):
-        if left_over.is_dir():
-            shutil.rmtree(left_over)
-        else:
-            left_over.unlink()
-    current: dict[str, Any] | None = None
-    if (directory / MANIFEST_NAME).exists():
-        current = read_manifest(directory / MANIFEST_NAME)
-        verify_manifest(current, private_key.public_key(), None, unit_id=unit_id)
-        if as_of_date.isoformat() < current["as_of_date"]:
-            return Publication(
-                current,
-                False,
-                f"a release for {current['as_of_date']} is current; older days stay as they were",
+    recipients = Register(keys).recipients_for(unit_id)
+    with _private_files():
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        current = _current_manifest(directory, unit_id, keys)
+        if current is not None and as_of_date.isoformat() < current["as_of_date"]:
+            reason = f"a release for {current['as_of_date']} is current; older days stay as they were"
+            return Publication(current, False, reason)
+        release_seq = 1 if current is None else current["release_seq"] + 1
+        _sweep(directory, unit_id, release_seq)
+        with _nothing_left_on_error(directory, unit_id, release_seq):
+            draft = _Draft(directory, unit_id, release_seq, contents, recipients)
+            built = draft.build(source)
+            if current is not None and draft.is_unchanged(built, current, as_of_date, keys):
+                built.path.unlink()
+                draft.refresh_companions()
+                return Publication(current, False, "the same content is published for this day")
+            manifest = build_manifest(
+                unit_id=unit_id,
+                as_of_date=as_of_date,
+                release_seq=release_seq,
+                files=draft.finish(built),
+                companions=companion_entries(contents.companions),
+                content_digest=built.content_digest,
+                prev_manifest_sha256=None if current is None else manifest_sha256(current),
+                checkpoint=checkpoint,
+                key_id=release_key_id(draft.key),
+                recipients=recipients.key_ids,
+                key_mode=recipients.key_mode,
+                terms=terms,
+                watermark=keys.watermark(unit_id, release_seq),
+                tables=built.tables,
+                private_key=keys.signing_key(),
             )
-    release_seq = 1 if current is None else current["release_seq"] + 1
-    key = keys.unit_key(unit_id, release_seq)
-    final = directory / f"{unit_id}-{release_seq:06d}.duckdb"
-    temporary = directory / f"tmp-{final.name}-{secrets.token_hex(8)}"
-    built = build_encrypted(source, tables, temporary, key, comments=comments)
-    if current is not None and _is_unchanged(current, built, as_of_date, directory):
-        temporary.unlink()
-        return Publication(current, False, "the same content is published for this day")
-    temporary.replace(final)
-    fsync_directory(directory)
-    manifest = build_manifest(
-        unit_id=unit_id,
-        as_of_date=as_of_date,
-        release_seq=release_seq,
-        file=final.name,
-        size=built.size,
-        sha256=built.sha256,
-        content_digest=built.content_digest,
-        prev_manifest_sha256=None if current is None else manifest_sha256(current),
-        checkpoint=checkpoint,
-        key_id=extract_key_id(key),
-        tables=built.tables,
-        private_key=private_key,
-    )
-    if current is not None:
-        write_durably(_kept_manifest(directory, current), manifest_bytes(current))
-    write_durably(directory / MANIFEST_NAME, manifest_bytes(manifest))
-    _remove_older(directory, unit_id, keep={release_seq, release_seq - 1})
-    keys.forget_unit_keys(unit_id, release_seq - 1)
+            _write_changed(directory / SIGNING_KEYS_NAME, signing_keys_document(keys))
+            if current is not None:
+                kept = directory / kept_manifest_name(unit_id, current["release_seq"])
+                write_durably(kept, manifest_bytes(current))
+            write_durably(directory / MANIFEST_NAME, manifest_bytes(manifest))
+            draft.refresh_companions()
+        _remove_older(directory, unit_id, keep={release_seq, release_seq - 1})
     return Publication(manifest, True, "published")
 
 
-def open_extract(
-    directory: Path,
-    public_key: Any,
-    key: str,
-    *,
-    unit_id: str | None = None,
-    last_seen_seq: int = 0,
-    last_seen_sha256: str | None = None,
-    manifest_name: str = MANIFEST_NAME,
-) -> tuple[duckdb.DuckDBPyConnection, dict[str, Any]]:
-    """A connection that reads the current extract, and its manifest, after `verify_manifest`; needs no
-    extension.
+class _Draft:
+    """A release in the making: its files under temporary names until `finish`."""
 
-    The caller closes it and keeps release_seq for the next time. Raises the errors of `verify_manifest`, and
-    `IntegrityError` for a wrong key.
-    """
-    manifest = read_manifest(directory / manifest_name)
-    verify_manifest(
-        manifest,
-        public_key,
-        directory,
-        unit_id=unit_id,
-        last_seen_seq=last_seen_seq,
-        last_seen_sha256=last_seen_sha256,
-    )
-    if extract_key_id(key) != manifest["key_id"]:
-        raise IntegrityError(
-            f"the key given is not the key of release {manifest['release_seq']} ({manifest['key_id']})"
+    def __init__(
+        self, directory: Path, unit_id: str, release_seq: int, contents: Contents, recipients: Recipients
+    ) -> None:
+        self.directory = directory
+        self.unit_id = unit_id
+        self.release_seq = release_seq
+        self.key = new_release_key()
+        self._contents = contents
+        self._recipients = recipients
+
+    def build(self, source: duckdb.DuckDBPyConnection | Path | str) -> BuiltExtract:
+        return build_encrypted(
+            source,
+            self._contents.tables(self.release_seq),
+            self._temporary(database_name(self.unit_id, self.release_seq)),
+            self.key,
+            views=self._contents.views,
+            comments=self._contents.comments,
+            digest_excludes=DIGEST_EXCLUDES,
         )
-    return _attached(directory / manifest["file"], key), manifest
+
+    def is_unchanged(
+        self, built: BuiltExtract, current: Mapping[str, Any], as_of_date: date, keys: KeyStore
+    ) -> bool:
+        """Whether the current release says the same to the same readers, and is whole."""
+        if is_form_1(current):
+            return False
+        signer = next(reversed(trusted_keys(keys)))
+        companions = companion_entries(self._contents.companions)
+        same = (
+            current["as_of_date"], current["content_digest"], current["recipients"], current["key_mode"],
+            current["signed_by"], current["companions"], set(current["files"]),
+        ) == (
+            as_of_date.isoformat(), built.content_digest, self._recipients.key_ids, self._recipients.key_mode,
+            signer, companions, set(self._file_names(current["release_seq"])),
+        )  # fmt: skip
+        if not same:
+            return False
+        try:
+            verify_files(current, self.directory)
+        except FileMismatch:
+            return False  # damaged: a whole one takes its place, under the next number
+        return True
+
+    def finish(self, built: BuiltExtract) -> dict[str, dict[str, Any]]:
+        """Makes the other files, and gives all their final names; size and SHA-256 of each."""
+        database, wrapped, *documents = self._file_names(self.release_seq)
+        made = {database: built.path, wrapped: self._temporary(wrapped)}
+        made[wrapped].write_bytes(wrap(self.key, self._recipients.public))
+        with closing(attached(built.path, self.key)) as connection:
+            for name, write in zip(documents, self._contents.documents.values(), strict=True):
+                made[name] = self._temporary(name)
+                write(made[name], connection, self.key)
+        for path in made.values():
+            path.chmod(0o600)
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        measured = {name: measure(path) for name, path in made.items()}
+        for name, path in made.items():
+            path.replace(self.directory / name)
+        fsync_directory(self.directory)
+        return measured
+
+    def refresh_companions(self) -> None:
+        for name, content in self._contents.companions.items():
+            _write_changed(self.directory / name, content)
+
+    def _file_names(self, release_seq: int) -> list[str]:
+        suffixes = self._contents.documents
+        return [
+            database_name(self.unit_id, release_seq),
+            wrapped_key_name(self.unit_id, release_seq),
+            *(f"{release_name(self.unit_id, release_seq)}.{suffix}" for suffix in suffixes),
+        ]
+
+    def _temporary(self, name: str) -> Path:
+        return self.directory / f"tmp-{secrets.token_hex(8)}-{name}"
 
 
-def _secure_connection(temp_directory: Path) -> duckdb.DuckDBPyConnection:
-    spill = temp_directory / f"tmp-spill-{secrets.token_hex(8)}"
-    connection = duckdb.connect(
-        ":memory:", config={**_READ_ONLY_CONFIG, "temp_file_encryption": "true", "temp_directory": str(spill)}
-    )
-    load_httpfs(connection)
-    return connection
+def _current_manifest(directory: Path, unit_id: str, keys: KeyStore) -> dict[str, Any] | None:
+    path = directory / MANIFEST_NAME
+    if not path.exists():
+        return None
+    current = read_manifest(path)
+    if is_form_1(current):
+        verify_form_1(current, trusted_keys(keys), unit_id)
+    else:
+        verify_manifest(current, trusted_keys(keys), unit_id=unit_id)
+    return current
 
 
-def _attached(path: Path, key: str) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect(":memory:", config={**_READ_ONLY_CONFIG, "temp_directory": ""})
-    try:
-        connection.execute(f"attach {_literal(str(path))} as extract (read_only, encryption_key ?)", [key])
-        connection.execute("use extract")
-    except duckdb.Error as error:
-        connection.close()
-        raise IntegrityError(f"{path}: cannot be opened with this key: {error}") from None
-    return connection
+def _write_changed(path: Path, content: bytes) -> None:
+    if not path.is_file() or path.is_symlink() or path.read_bytes() != content:
+        write_durably(path, content)
+
+
+def _sweep(directory: Path, unit_id: str, release_seq: int) -> None:
+    """Removes what a killed publication left: temporary files, and files of a release that never became current."""
+    for left_over in (*directory.glob("tmp-*"), *directory.glob(f"{release_name(unit_id, release_seq)}.*")):
+        if left_over.is_dir() and not left_over.is_symlink():
+            shutil.rmtree(left_over)
+        else:
+            left_over.unlink()
 
 
 @contextmanager
-def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """All or nothing, and fast: 85 comments by themselves would be 85 commits, a third of the time of an extract."""
-    connection.execute("begin")
+def _nothing_left_on_error(directory: Path, unit_id: str, release_seq: int) -> Iterator[None]:
+    """After a failure the release before is current and alone, unless the new manifest stands already."""
     try:
         yield
-    except BaseException:
-        connection.execute("rollback")
+    except Exception as error:
+        stands = directory / MANIFEST_NAME
+        if not stands.exists() or read_manifest(stands)["release_seq"] != release_seq:
+            _sweep(directory, unit_id, release_seq)
+        if _is_disk_full(error):
+            current = (
+                f"release {release_seq - 1} stays current" if release_seq > 1 else "there is no release yet"
+            )
+            raise CreditPipelineError(
+                f"the disk of {directory} is full: release {release_seq} of unit {unit_id} was not published, "
+                f"{current}, nothing partial is left; remedy: make room, then run the day again"
+            ) from error
         raise
-    connection.execute("commit")
 
 
-def _refuse_plain(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    found = connection.execute(
-        "select encrypted, cipher from duckdb_databases() where database_name = ?", [name]
-    ).fetchone()
-    if found != (True, "GCM"):
-        raise IntegrityError("DuckDB did not encrypt the extract with AES-GCM; nothing was published")
-
-
-def _copy(connection: duckdb.DuckDBPyConnection, name: str, table: str, rows: str | pa.Table) -> int:
-    target = f'{name}."{table}"'
-    if isinstance(rows, str):
-        connection.execute(f"create table {target} as {rows}")
-    else:
-        view = f"rows_{secrets.token_hex(8)}"
-        connection.register(view, rows)
-        try:
-            connection.execute(f"create table {target} as select * from {view}")
-        finally:
-            connection.unregister(view)
-    counted = connection.execute(f"select count(*) from {target}").fetchone()
-    return int(counted[0]) if counted else 0
-
-
-def _comment(connection: duckdb.DuckDBPyConnection, name: str, table: str, comment: Comments) -> None:
-    connection.execute(f'comment on table {name}."{table}" is {_literal(comment.table)}')
-    for column, text in comment.columns.items():
-        quoted = column.replace('"', '""')
-        connection.execute(f'comment on column {name}."{table}"."{quoted}" is {_literal(text)}')
-
-
-def _read_back(connection: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], str]:
-    """Rows per table, and a digest of names, types and rows in any order: every page of the file is
-    decrypted for it.
-    """
-    counts: dict[str, int] = {}
-    content: list[Any] = []
-    names = connection.execute(
-        "select table_name from duckdb_tables() where database_name = 'extract' order by 1"
-    )
-    for (table,) in names.fetchall():
-        columns: Sequence[tuple[str, str]] = connection.execute(
-            """select column_name, data_type from duckdb_columns()
-            where database_name = 'extract' and table_name = ? order by column_index""",
-            [table],
-        ).fetchall()
-        # Each field with its length before it, so that no two rows give the same text; 'n' for NULL.
-        texts = [f'cast("{column.replace(chr(34), chr(34) * 2)}" as varchar)' for column, _ in columns]
-        row = " || ".join(f"coalesce(length({text}) || ':' || {text}, 'n')" for text in texts)
-        found = connection.execute(
-            f"""select count(*), sha256(coalesce(string_agg(digest, '' order by digest), ''))
-            from (select sha256({row}) as digest from extract."{table}")"""
-        ).fetchone()
-        if found is None:
-            raise IntegrityError(f"table {table} of the extract cannot be read back")
-        counts[table] = int(found[0])
-        content.append([table, [list(column) for column in columns], int(found[0]), found[1]])
-    return counts, sha256_hex(b"EXTRACT1|" + canonical_json(content))
-
-
-def _is_unchanged(current: Mapping[str, Any], built: BuiltExtract, as_of_date: date, directory: Path) -> bool:
-    same = (current["as_of_date"], current["content_digest"]) == (
-        as_of_date.isoformat(),
-        built.content_digest,
-    )
-    return same and (directory / current["file"]).exists()
-
-
-def _kept_manifest(directory: Path, manifest: Mapping[str, Any]) -> Path:
-    return directory / f"{manifest['unit_id']}-{manifest['release_seq']:06d}.manifest.json"
+def _is_disk_full(error: BaseException | None) -> bool:
+    """DuckDB tells it in words only, and further up it is the cause of another error."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        if isinstance(error, duckdb.Error) and re.search(
+            "No space left|File too large|quota exceeded", str(error)
+        ):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _remove_older(directory: Path, unit_id: str, keep: set[int]) -> None:
     for path in directory.glob(f"{unit_id}-*"):
-        found = re.fullmatch(rf"{unit_id}-(\d{{6,}})\.(duckdb|manifest\.json)", path.name)
+        found = re.fullmatch(rf"{re.escape(unit_id)}-(\d{{6,}})\..+", path.name)
         if found and int(found[1]) not in keep:
             path.unlink()
     fsync_directory(directory)
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 @contextmanager
@@ -358,15 +308,3 @@ def _private_files() -> Iterator[None]:
         yield
     finally:
         os.umask(before)
-
-
-@contextmanager
-def _removed_on_error(target: Path) -> Iterator[None]:
-    if target.exists():
-        raise BadInput(f"{target}: exists already; an extract is written once")
-    try:
-        yield
-    except BaseException:
-        target.unlink(missing_ok=True)
-        target.with_name(f"{target.name}.wal").unlink(missing_ok=True)
-        raise

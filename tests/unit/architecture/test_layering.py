@@ -110,4 +110,9 @@ def test_only_few_modules_open_duckdb() -> None:
         for path in MODULES
         if "duckdb.connect(" in path.read_text(encoding="utf-8")
     }
-    assert openers == {"warehouse.py", "extracts/publish.py", "inspection/rounds/store.py"}
+    assert openers == {
+        "warehouse.py",
+        "extracts/encrypted_file.py",
+        "extracts/read_extract.py",
+        "inspection/rounds/store.py",
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from datetime import date
 from pathlib import Path
@@ -11,20 +10,29 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from credit_pipeline.audit.log import sha256_hex
 from credit_pipeline.errors import BadInput
 from credit_pipeline.extracts.manifest import (
     FileMismatch,
     RollbackRefused,
     SignatureMismatch,
+    Terms,
     build_manifest,
     manifest_bytes,
     manifest_sha256,
     read_manifest,
     verify_manifest,
 )
+from credit_pipeline.extracts.release_files import verify_companions, verify_files
+from credit_pipeline.keys import public_key_id
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 CONTENT = b"an encrypted file"
+NAMES = ("A01-000007.duckdb", "A01-000007.key.age")
+
+
+def measure(content: bytes) -> dict[str, Any]:
+    return {"size": len(content), "sha256": sha256_hex(content)}
 
 
 def _manifest(**changes: Any) -> dict[str, Any]:
@@ -32,13 +40,16 @@ def _manifest(**changes: Any) -> dict[str, Any]:
         "unit_id": "A01",
         "as_of_date": date(2026, 3, 1),
         "release_seq": 7,
-        "file": "A01-000007.duckdb",
-        "size": len(CONTENT),
-        "sha256": hashlib.sha256(CONTENT).hexdigest(),
+        "files": {name: measure(CONTENT) for name in NAMES},
+        "companions": [{"name": "使用说明.md", **measure(CONTENT)}],
         "content_digest": "c" * 64,
         "prev_manifest_sha256": "d" * 64,
         "checkpoint": {"size": 5, "head": "e" * 64},
         "key_id": "f" * 16,
+        "recipients": ["1" * 16, "2" * 16],
+        "key_mode": "unit",
+        "terms": Terms(4, "监管", date(2026, 4, 1)),
+        "watermark": "a" * 20,
         "tables": {"enterprise_grades": 3},
         "private_key": KEY,
     }
@@ -47,12 +58,16 @@ def _manifest(**changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "A01-000007.duckdb").write_bytes(CONTENT)
+    for name in (*NAMES, "使用说明.md"):
+        (tmp_path / name).write_bytes(CONTENT)
     return tmp_path
 
 
 def _verify(manifest: dict[str, Any], folder: Path | None, **seen: Any) -> None:
-    verify_manifest(manifest, KEY.public_key(), folder, **seen)
+    verify_manifest(manifest, {public_key_id(KEY.public_key()): KEY.public_key()}, **seen)
+    if folder is not None:
+        verify_files(manifest, folder)
+        verify_companions(manifest, folder)
 
 
 def test_a_genuine_manifest_passes_and_is_canonical(folder: Path) -> None:
@@ -62,11 +77,11 @@ def test_a_genuine_manifest_passes_and_is_canonical(folder: Path) -> None:
     assert read_manifest(folder / "manifest.json") == manifest
     assert (
         manifest_bytes(manifest)
-        == json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+        == json.dumps(manifest, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
     )
 
 
-@pytest.mark.parametrize("field", sorted(set(_manifest()) - {"signature", "signed_by"}))
+@pytest.mark.parametrize("field", sorted(set(_manifest()) - {"format", "signature", "signed_by"}))
 def test_every_field_is_signed(folder: Path, field: str) -> None:
     """An unsigned field would be the one an attacker uses: file, size and number above all."""
     with pytest.raises(SignatureMismatch, match="changed after"):
@@ -81,7 +96,7 @@ def test_another_signer_shape_or_signature_is_refused(folder: Path) -> None:
         _verify(_manifest() | {"signature": "zz"}, folder)
     with pytest.raises(SignatureMismatch, match="fields"):
         _verify(_manifest() | {"more": 1}, folder)
-    for text in ("[]", "{"):
+    for text in ("[]", "{", '{"a": 1}\n', '{"a":1}', '{"a":1.5}\n'):
         (folder / "manifest.json").write_text(text)
         with pytest.raises(SignatureMismatch, match="not a manifest"):
             read_manifest(folder / "manifest.json")
@@ -127,13 +142,38 @@ def test_another_file_is_refused(folder: Path, content: bytes | None, message: s
 @pytest.mark.parametrize("name", ["../A01-000007.duckdb", "/etc/passwd", ".hidden", "a\x00b", ""])
 def test_a_file_outside_the_folder_is_refused(folder: Path, name: str) -> None:
     with pytest.raises(FileMismatch, match="plain file name"):
-        _verify(_manifest(file=name), folder)
+        _verify(_manifest(files={one: measure(CONTENT) for one in (*NAMES, name)}), folder)
 
 
 def test_the_checks_come_in_order(folder: Path) -> None:
     """Nothing of an unsigned manifest is believed, and no file is read for an old one."""
-    (folder / "A01-000007.duckdb").unlink()
+    (folder / NAMES[0]).unlink()
     with pytest.raises(SignatureMismatch):
         _verify(_manifest() | {"release_seq": 1}, folder, last_seen_seq=9)
     with pytest.raises(RollbackRefused):
         _verify(_manifest(), folder, last_seen_seq=9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_release_without_its_database_or_key_is_refused(folder: Path, name: str) -> None:
+    with pytest.raises(FileMismatch, match="names no"):
+        _verify(_manifest(files={one: measure(CONTENT) for one in NAMES if one != name}), folder)
+
+
+def test_a_companion_is_of_this_release_or_of_the_one_before(folder: Path) -> None:
+    """Between the manifest and the new guide, and after a crash there, the guide is still the one before's."""
+    before = _manifest(release_seq=6)
+    after = _manifest(
+        prev_manifest_sha256=manifest_sha256(before), companions=[{"name": "使用说明.md", **measure(b"new")}]
+    )
+    with pytest.raises(FileMismatch, match="not the one of this release"):
+        _verify(after, folder)
+    (folder / "A01-000006.manifest.json").write_bytes(manifest_bytes(before))
+    _verify(after, folder)
+    (folder / "使用说明.md").write_bytes(b"new")
+    _verify(after, folder)
+    (folder / "使用说明.md").write_bytes(b"other")
+    with pytest.raises(FileMismatch, match="not the one of this release"):
+        _verify(after, folder)
+    (folder / "使用说明.md").unlink()
+    _verify(after, folder)
