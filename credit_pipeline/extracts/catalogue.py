@@ -15,8 +15,10 @@ from rich.table import Table
 from credit_pipeline.audit.checkpoints import CheckpointStore
 from credit_pipeline.audit.log import AuditLog, write_durably
 from credit_pipeline.errors import BadInput
-from credit_pipeline.extracts.builder import extract_comments, prepare_extracts, unit_tables
+from credit_pipeline.extracts.builder import extract_comments, prepare_extracts, unit_tables, unit_views
+from credit_pipeline.extracts.changes import keep_state
 from credit_pipeline.extracts.manifest import MANIFEST_NAME, read_manifest
+from credit_pipeline.extracts.options import read_options
 from credit_pipeline.extracts.publish import open_extract, publish_extract
 from credit_pipeline.keys import KeyStore
 from credit_pipeline.settings import Settings
@@ -55,7 +57,13 @@ def publish_all(settings: Settings, target: RunTarget, audit: AuditLog, run_id: 
     new = rows = 0
     with connect(settings, target.path) as connection:
         units = _units(connection, target.as_of_date)
-        prepare_extracts(connection, target.as_of_date)
+        prepare_extracts(
+            connection,
+            target.as_of_date,
+            quarantine_dir=settings.quarantine_dir,
+            state_dir=settings.extract_state_dir,
+        )
+        options = read_options(connection, target.as_of_date)
         for number, (unit_id, unit_name) in enumerate(units, start=1):
             publication = publish_extract(
                 settings.extracts_dir / unit_id,
@@ -66,6 +74,7 @@ def publish_all(settings: Settings, target: RunTarget, audit: AuditLog, run_id: 
                 keys,
                 checkpoint=checkpoint,
                 comments=extract_comments(),
+                views=unit_views(shows_grade_to_inspectors=options.of(unit_id).inspector_grade),
             )
             new += publication.is_new
             rows += publication.manifest["tables"].get("enterprises", 0)
@@ -80,6 +89,7 @@ def publish_all(settings: Settings, target: RunTarget, audit: AuditLog, run_id: 
                 )
             if number % 20 == 0 or number == len(units):
                 log.info("extracts: %d of %d units", number, len(units))
+        keep_state(connection, target.as_of_date, settings.extract_state_dir)
     write_durably(
         settings.extracts_dir / "signing_key.pub", keys.public_key().public_bytes_raw().hex().encode() + b"\n"
     )

@@ -41,6 +41,8 @@ from credit_pipeline.warehouse import load_httpfs
 
 _TABLE_NAME = re.compile("[a-z][a-z0-9_]{0,62}")
 _KEY = re.compile("[0-9a-f]{64}")
+DIGEST_EXCLUDES = frozenset({"notice"})
+"""Tables that differ from release to release although nothing of the content did."""
 _READ_ONLY_CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
 
@@ -81,6 +83,7 @@ def build_encrypted(
     key: str,
     *,
     comments: Mapping[str, Comments] | None = None,
+    views: Mapping[str, str] | None = None,
 ) -> BuiltExtract:
     """Writes `tables` (name -> SQL over `source`, or an Arrow table) into the new encrypted file `target`,
     mode 0600.
@@ -95,7 +98,7 @@ def build_encrypted(
         with closing(_secure_connection(target.parent)) as connection:
             connection.execute(f"attach {_literal(str(source))} as source_database (read_only)")
             connection.execute("use source_database")
-            return build_encrypted(connection, tables, target, key, comments=comments)
+            return build_encrypted(connection, tables, target, key, comments=comments, views=views)
     if not _KEY.fullmatch(key):
         raise BadInput("an extract key is 64 lower-case hexadecimal digits")
     if not tables or not all(_TABLE_NAME.fullmatch(name) for name in tables):
@@ -113,8 +116,10 @@ def build_encrypted(
                 _refuse_plain(source, name)
                 with _transaction(source):
                     written = {table: _copy(source, name, table, rows) for table, rows in tables.items()}
+                    for view, sql in (views or {}).items():
+                        source.execute(f'create view {name}."{view}" as {sql}')
                     for table, comment in (comments or {}).items():
-                        _comment(source, name, table, comment)
+                        _comment(source, name, table, comment, is_view=table in (views or {}))
                 source.execute(f"checkpoint {name}")
             finally:
                 source.execute(f"detach database if exists {name}")
@@ -146,6 +151,7 @@ def publish_extract(
     *,
     checkpoint: Mapping[str, Any] | None,
     comments: Mapping[str, Comments] | None = None,
+    views: Mapping[str, str] | None = None,
 ) -> Publication:
     """Publishes the next release of a unit's extract in `directory` as `<unit_id>-<release_seq>.duckdb` +
     manifest.json.
@@ -175,7 +181,7 @@ def publish_extract(
     key = keys.unit_key(unit_id, release_seq)
     final = directory / f"{unit_id}-{release_seq:06d}.duckdb"
     temporary = directory / f"tmp-{final.name}-{secrets.token_hex(8)}"
-    built = build_encrypted(source, tables, temporary, key, comments=comments)
+    built = build_encrypted(source, tables, temporary, key, comments=comments, views=views)
     if current is not None and _is_unchanged(current, built, as_of_date, directory):
         temporary.unlink()
         return Publication(current, False, "the same content is published for this day")
@@ -290,8 +296,11 @@ def _copy(connection: duckdb.DuckDBPyConnection, name: str, table: str, rows: st
     return int(counted[0]) if counted else 0
 
 
-def _comment(connection: duckdb.DuckDBPyConnection, name: str, table: str, comment: Comments) -> None:
-    connection.execute(f'comment on table {name}."{table}" is {_literal(comment.table)}')
+def _comment(
+    connection: duckdb.DuckDBPyConnection, name: str, table: str, comment: Comments, *, is_view: bool
+) -> None:
+    kind = "view" if is_view else "table"
+    connection.execute(f'comment on {kind} {name}."{table}" is {_literal(comment.table)}')
     for column, text in comment.columns.items():
         quoted = column.replace('"', '""')
         connection.execute(f'comment on column {name}."{table}"."{quoted}" is {_literal(text)}')
@@ -322,6 +331,8 @@ def _read_back(connection: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], s
         if found is None:
             raise IntegrityError(f"table {table} of the extract cannot be read back")
         counts[table] = int(found[0])
+        if table in DIGEST_EXCLUDES:
+            continue
         content.append([table, [list(column) for column in columns], int(found[0]), found[1]])
     return counts, sha256_hex(b"EXTRACT1|" + canonical_json(content))
 
