@@ -8,7 +8,9 @@ it on another volume than the lake, and back it up separately.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 import os
 import re
 import secrets
@@ -194,3 +196,10 @@ def _refuse_unsafe(status: os.stat_result, path: Path, remedy: str) -> None:
         raise UnsafeKeyFile(
             f"{path}: it belongs to user {status.st_uid}, the pipeline runs as {os.geteuid()}"
         )
+
+
+def excel_password(key: str) -> str:
+    """The password of the release's workbook, 100 bits, to be typed: `ABCD-EFGH-…`, five groups of four."""
+    digest = hmac.digest(bytes.fromhex(key), b"XLSX1", "sha256")
+    text = base64.b32encode(digest).decode()[:20]
+    return "-".join(text[at : at + 4] for at in range(0, 20, 4))

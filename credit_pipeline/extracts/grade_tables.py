@@ -150,7 +150,7 @@ _EVIDENCE = ExtractTable(
         x.source_sheet, x.source_row, x.ingest_date
     from grading.grade_evidence x
     join extract_register s using (uscc)
-    left join extract_register o on x.feed = 'related_parties' and o.uscc = x.record_no
+    left join extract_register o on o.uscc = case when x.feed = 'related_parties' then x.record_no end
     join extract_indicators i using (indicator)
     order by s.scope_no
     """,
