@@ -87,6 +87,11 @@ class KeyStore:
         _checked("party", party)
         return self._read_or_make(self.directory / "parties" / f"{party}.key")
 
+    def watermark(self, unit_id: str, release_seq: int) -> str:
+        """The mark of one release of one unit, 20 hexadecimal digits: only the office can say whose it is."""
+        secret = self._read_or_make(self.directory / "watermark.key")
+        return hmac.digest(secret, f"{unit_id}|{release_seq}".encode(), "sha256").hex()[:20]
+
     def keep_reveal(self, lake: str, plan_id: str, round_: int | str, party: str, content: bytes) -> None:
         """Keeps another party's reveal, which never enters the lake. The caller has checked it."""
         path = self._reveals_path(lake, plan_id, round_) / f"{_checked('party', party)}.json"

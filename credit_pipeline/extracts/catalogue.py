@@ -65,12 +65,19 @@ def publish_all(settings: Settings, target: RunTarget, audit: AuditLog, run_id: 
         )
         options = read_options(connection, target.as_of_date)
         for number, (unit_id, unit_name) in enumerate(units, start=1):
+            release_seq = _next_release(settings, unit_id)
             publication = publish_extract(
                 settings.extracts_dir / unit_id,
                 unit_id,
                 target.as_of_date,
                 connection,
-                unit_tables(unit_id, unit_name, target.as_of_date),
+                unit_tables(
+                    unit_id,
+                    unit_name,
+                    target.as_of_date,
+                    release_seq=release_seq,
+                    watermark=keys.watermark(unit_id, release_seq),
+                ),
                 keys,
                 checkpoint=checkpoint,
                 comments=extract_comments(),
@@ -94,6 +101,11 @@ def publish_all(settings: Settings, target: RunTarget, audit: AuditLog, run_id: 
         settings.extracts_dir / "signing_key.pub", keys.public_key().public_bytes_raw().hex().encode() + b"\n"
     )
     return Published(len(units), new, rows)
+
+
+def _next_release(settings: Settings, unit_id: str) -> int:
+    path = settings.extracts_dir / unit_id / MANIFEST_NAME
+    return int(read_manifest(path)["release_seq"]) + 1 if path.exists() else 1
 
 
 def _units(connection: duckdb.DuckDBPyConnection, as_of_date: date) -> list[tuple[str, str]]:

@@ -39,7 +39,12 @@ def csv_bytes(connection: duckdb.DuckDBPyConnection, encoding: str = "utf-8-sig"
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         notice = read_notice(connection)
-        _add(archive, "00-使用须知.txt", _notice_text(notice.text, notice.unit_name, notice.watermark), encoding)
+        _add(
+            archive,
+            "00-使用须知.txt",
+            _notice_text(notice.text, notice.unit_name, notice.watermark),
+            encoding,
+        )
         for number, listing in enumerate(listings(connection), start=1):
             _add(archive, f"{number:02d}-{listing.title}.csv", _csv_text(connection, listing), encoding)
     return buffer.getvalue()

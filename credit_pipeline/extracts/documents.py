@@ -21,10 +21,14 @@ def unit_documents(options: UnitOptions) -> dict[str, Document]:
     """Ending of the file's name -> how it is made, for what the unit chose."""
     documents: dict[str, Document] = {}
     if options.xlsx:
-        documents["xlsx"] = lambda path, connection, key: write_workbook(path, connection, excel_password(key))
+        documents["xlsx"] = lambda path, connection, key: write_workbook(
+            path, connection, excel_password(key)
+        )
     if options.csv_encoding is not None:
         encoding = options.csv_encoding
-        documents["csv.zip.age"] = lambda path, connection, key: _write_csv_archive(path, connection, key, encoding)
+        documents["csv.zip.age"] = lambda path, connection, key: _write_csv_archive(
+            path, connection, key, encoding
+        )
     return documents
 
 

@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -303,7 +303,10 @@ def _comment(
     connection.execute(f'comment on {kind} {name}."{table}" is {_literal(comment.table)}')
     quoted = {column.replace('"', '""'): text for column, text in comment.columns.items()}
     connection.execute(
-        ";".join(f'comment on column {name}."{table}"."{column}" is {_literal(text)}' for column, text in quoted.items())
+        ";".join(
+            f'comment on column {name}."{table}"."{column}" is {_literal(text)}'
+            for column, text in quoted.items()
+        )
     )
 
 

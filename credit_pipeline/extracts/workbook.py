@@ -48,7 +48,10 @@ def workbook_bytes(connection: duckdb.DuckDBPyConnection, max_rows: int = MAX_RO
     notice, lists = read_notice(connection), listings(connection)
     frame = io.BytesIO(_frame(notice, lists, max_rows))
     target = io.BytesIO()
-    with zipfile.ZipFile(frame) as source, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as archive:
+    with (
+        zipfile.ZipFile(frame) as source,
+        zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as archive,
+    ):
         sheets = {f"xl/worksheets/sheet{number}.xml": one for number, one in enumerate(lists, start=2)}
         for info in source.infolist():
             content = source.read(info)
@@ -67,7 +70,12 @@ def _frame(notice: Notice, lists: list[Listing], max_rows: int) -> bytes:
     import xlsxwriter
 
     buffer = io.BytesIO()
-    options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    options = {
+        "in_memory": True,
+        "strings_to_formulas": False,
+        "strings_to_urls": False,
+        "strings_to_numbers": False,
+    }
     with xlsxwriter.Workbook(buffer, options) as book:
         book.set_properties({"created": _CREATED, "title": f"{notice.unit_name} 数据包 {notice.as_of_date}"})
         styles = {
@@ -75,7 +83,9 @@ def _frame(notice: Notice, lists: list[Listing], max_rows: int) -> bytes:
             "wrapped": book.add_format({"num_format": "@", "valign": "top", "text_wrap": True}),
             "number": book.add_format({"valign": "top"}),
             "date": book.add_format({"num_format": "yyyy-mm-dd", "valign": "top"}),
-            "head": book.add_format({"num_format": "@", "bold": True, "bg_color": "#DDEBF7", "text_wrap": True}),
+            "head": book.add_format(
+                {"num_format": "@", "bold": True, "bg_color": "#DDEBF7", "text_wrap": True}
+            ),
             "title": book.add_format({"num_format": "@", "bold": True, "font_size": 14}),
         }
         footer = f"&L内部资料 注意保密&C{notice.watermark}&R&P/&N"
@@ -151,7 +161,9 @@ def _filled(
     styles = re.findall(r'<c r="[A-Z]+2" s="(\d+)"/>', found[1])
     letters = [xl_col_to_name(place) for place in range(len(listing.columns))]
     last = min(listing.rows, max_rows - 1) + 1
-    head = re.sub(r'<dimension ref="[^"]*"/>', f'<dimension ref="A1:{letters[-1]}{last}"/>', frame[: found.start()])
+    head = re.sub(
+        r'<dimension ref="[^"]*"/>', f'<dimension ref="A1:{letters[-1]}{last}"/>', frame[: found.start()]
+    )
     yield head
     cells = " || ".join(
         _cell_xml(column, letter, style)
@@ -189,6 +201,8 @@ def _fitting(text: str) -> str:
 
 def _xml(text: str) -> str:
     """SQL of a text as XML: signs that XML has not are dropped, `_x0041_` is kept from being read as a code."""
-    clean = f"regexp_replace({text}, '[\\x00-\\x08\\x0b\\x0c\\x0d\\x0e-\\x1f\\x{{fffe}}\\x{{ffff}}]', '', 'g')"
+    clean = (
+        f"regexp_replace({text}, '[\\x00-\\x08\\x0b\\x0c\\x0d\\x0e-\\x1f\\x{{fffe}}\\x{{ffff}}]', '', 'g')"
+    )
     escaped = f"replace(replace(replace({clean}, '&', '&amp;'), '<', '&lt;'), '>', '&gt;')"
     return f"regexp_replace({escaped}, '(_x[0-9A-Fa-f]{{4}}_)', '_x005F\\1', 'g')"
