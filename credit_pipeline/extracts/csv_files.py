@@ -1,4 +1,4 @@
-"""A finished extract as CSV files, one per view and table, in a ZIP archive; UTF-8 with BOM, or GB18030.
+"""A finished extract as CSV files, one per view and table, in a ZIP archive that asks for a password; UTF-8 with BOM, or GB18030.
 
 GB18030 covers all of Unicode, so no character is lost in either. Codes are text: readers that guess numbers are told to
 read them as text by the guide. Nothing in a cell begins a formula (`extracts.cell_text`).
@@ -8,46 +8,38 @@ from __future__ import annotations
 
 import csv
 import io
-import zipfile
 from pathlib import Path
 
 import duckdb
 
 from credit_pipeline.extracts.cell_text import as_text, quoted
 from credit_pipeline.extracts.contents import Listing, listings, read_notice
+from credit_pipeline.extracts.locked_zip import locked_zip
 
 ENCODINGS = ("utf-8-sig", "gb18030")
 _FETCH = 20_000
-_CREATED = (2020, 1, 1, 0, 0, 0)
-"""Fixed, so that the same rows give the same bytes."""
 
 
-def write_csv(path: Path, connection: duckdb.DuckDBPyConnection, encoding: str = "utf-8-sig") -> None:
-    """Write the archive (0600). Plain text: the caller encrypts it before it leaves the office (`csv_bytes`)."""
-    path.write_bytes(csv_bytes(connection, encoding))
-    path.chmod(0o600)
+def write_csv(path: Path, connection: duckdb.DuckDBPyConnection, encoding: str, password: str) -> None:
+    """Write the archive, each file in it encrypted with the password; mode 0600."""
+    content = locked_zip(csv_contents(connection, encoding), password)
+    path.touch(mode=0o600)
+    path.write_bytes(content)
 
 
-def csv_bytes(connection: duckdb.DuckDBPyConnection, encoding: str = "utf-8-sig") -> bytes:
-    """The archive as bytes, never on disk in clear.
+def csv_contents(connection: duckdb.DuckDBPyConnection, encoding: str = "utf-8-sig") -> dict[str, bytes]:
+    """Name -> bytes of every file; the same extract gives the same.
 
     Raises:
         ValueError: an encoding that spreadsheets in Chinese offices do not open.
     """
     if encoding not in ENCODINGS:
         raise ValueError(f"{encoding} is not one of {', '.join(ENCODINGS)}")
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        notice = read_notice(connection)
-        _add(
-            archive,
-            "00-使用须知.txt",
-            _notice_text(notice.text, notice.unit_name, notice.watermark),
-            encoding,
-        )
-        for number, listing in enumerate(listings(connection), start=1):
-            _add(archive, f"{number:02d}-{listing.title}.csv", _csv_text(connection, listing), encoding)
-    return buffer.getvalue()
+    notice = read_notice(connection)
+    files = {"00-使用须知.txt": _notice_text(notice.text, notice.unit_name, notice.watermark)}
+    for number, listing in enumerate(listings(connection), start=1):
+        files[f"{number:02d}-{listing.title}.csv"] = _csv_text(connection, listing)
+    return {name: text.encode(encoding) for name, text in files.items()}
 
 
 def _notice_text(text: str, unit_name: str, watermark: str) -> str:
@@ -63,10 +55,3 @@ def _csv_text(connection: duckdb.DuckDBPyConnection, listing: Listing) -> str:
     while batch := rows.fetchmany(_FETCH):
         writer.writerows(batch)
     return buffer.getvalue()
-
-
-def _add(archive: zipfile.ZipFile, name: str, text: str, encoding: str) -> None:
-    info = zipfile.ZipInfo(name, _CREATED)
-    info.compress_type = zipfile.ZIP_DEFLATED
-    info.external_attr = 0o600 << 16
-    archive.writestr(info, text.encode(encoding))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from credit_pipeline.extracts.csv_files import csv_bytes
+from credit_pipeline.extracts.csv_files import write_csv
 from credit_pipeline.extracts.options import UnitOptions
 from credit_pipeline.extracts.workbook import write_workbook
 from credit_pipeline.keys import excel_password
@@ -26,15 +26,7 @@ def unit_documents(options: UnitOptions) -> dict[str, Document]:
         )
     if options.csv_encoding is not None:
         encoding = options.csv_encoding
-        documents["csv.zip.age"] = lambda path, connection, key: _write_csv_archive(
-            path, connection, key, encoding
+        documents["csv.zip"] = lambda path, connection, key: write_csv(
+            path, connection, encoding, excel_password(key)
         )
     return documents
-
-
-def _write_csv_archive(path: Path, connection: duckdb.DuckDBPyConnection, key: str, encoding: str) -> None:
-    """The archive as an age file with the release's password: `age -d` asks for it."""
-    import pyrage
-
-    path.touch(mode=0o600)
-    path.write_bytes(pyrage.passphrase.encrypt(csv_bytes(connection, encoding), excel_password(key)))

@@ -161,7 +161,7 @@ def _workbook(feed: Feed, rows: list[dict[str, str]]) -> bytes:
             sheet.set_column(place, place, max(14, 2 * len(column.label) + 4), text)
             known = _words(column)
             if known:
-                codes.write_string(0, place, column.label, head)
+                codes.write_string(0, place, f"“{column.label}”可选的词语", head)
                 codes.write_column(1, place, known, text)
             if column.type == "category":
                 source = f"='{CODES_SHEET}'!{xl_range_abs(1, place, len(known), place)}"

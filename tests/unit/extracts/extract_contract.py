@@ -99,14 +99,8 @@ def main() -> int:
         now = described(attached(*finished_extract(Path(folder))))
     before = json.loads(GOLDEN.read_text(encoding="utf-8")) if GOLDEN.exists() else None
     if refused := may_replace(before, now):
-        print(
-            "\n".join(
-                [
-                    *refused,
-                    "units rely on these: raise CONTRACT_VERSION in credit_pipeline/extracts/builder.py",
-                ]
-            )
-        )
+        remedy = "units rely on these: raise CONTRACT_VERSION in credit_pipeline/extracts/builder.py"
+        sys.stderr.write("\n".join([*refused, remedy]) + "\n")
         return 1
     GOLDEN.write_text(json.dumps(now, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return 0
