@@ -35,12 +35,12 @@ _NOTICE_SHEET = "使用须知"
 
 def write_workbook(path: Path, connection: duckdb.DuckDBPyConnection, password: str) -> None:
     """Write the workbook, encrypted (ECMA-376 agile) with the password; mode 0600."""
-    import msoffcrypto.format.ooxml
+    from msoffcrypto.format.ooxml import OOXMLFile
 
     plain = io.BytesIO(workbook_bytes(connection))
     path.touch(mode=0o600)
     with path.open("wb") as file:
-        msoffcrypto.format.ooxml.OOXMLFile(plain).encrypt(password, file)
+        OOXMLFile(plain).encrypt(password, file)
 
 
 def workbook_bytes(connection: duckdb.DuckDBPyConnection, max_rows: int = MAX_ROWS) -> bytes:
