@@ -38,6 +38,7 @@ from credit_pipeline.commands.shared import (
     show_progress,
 )
 from credit_pipeline.commands.sources import app as sources_app
+from credit_pipeline.commands.unit_files import template, trace
 from credit_pipeline.errors import BadInput, CreditPipelineError
 from credit_pipeline.settings import PROJECT_ROOT, TIME_ZONE
 
@@ -99,6 +100,8 @@ def status(lake: Lake = None, as_json: Json = False) -> None:
 
 
 app.command()(explain)
+extract_app.command("template")(template)
+extract_app.command("trace")(trace)
 
 
 @app.command()

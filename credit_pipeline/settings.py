@@ -95,6 +95,11 @@ class Settings(BaseSettings):
         return self.lake_dir / "extracts"
 
     @property
+    def extract_state_dir(self) -> Path:
+        """What each day's extracts told, to tell the next day's what changed."""
+        return self.lake_dir / "extract_state"
+
+    @property
     def audit_dir(self) -> Path:
         return self.lake_dir / "audit"
 

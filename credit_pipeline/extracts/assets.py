@@ -32,7 +32,12 @@ from credit_pipeline.orchestration import Pipeline, as_of_date, daily_asset
         ["grading", "grade_evidence"],
         ["grading", "grade_history"],
         ["grading", "grade_vetoes"],
+        ["policy", "excluded_enterprises"],
+        ["policy", "extract_options"],
         ["policy", "measures"],
+        ["quality", "identity_review"],
+        ["quality", "identity_review_senders"],
+        ["quality", "quarantined_rows"],
     ],
     kinds={"duckdb"},
 )

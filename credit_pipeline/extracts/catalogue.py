@@ -18,10 +18,19 @@ from credit_pipeline.audit.checkpoints import CheckpointStore
 from credit_pipeline.audit.log import AuditLog, write_durably
 from credit_pipeline.errors import BadInput
 from credit_pipeline.extracts import read_extract
-from credit_pipeline.extracts.builder import CONTRACT_VERSION, extract_comments, prepare_extracts, unit_tables
+from credit_pipeline.extracts.builder import (
+    CONTRACT_VERSION,
+    extract_comments,
+    prepare_extracts,
+    unit_tables,
+    unit_views,
+)
+from credit_pipeline.extracts.changes import keep_state
+from credit_pipeline.extracts.documents import unit_documents
 from credit_pipeline.extracts.key_changes import ensure_escrow
 from credit_pipeline.extracts.manifest import MANIFEST_NAME, Terms, is_form_1, manifest_sha256, read_manifest
 from credit_pipeline.extracts.opening import OpenedRelease, open_extract
+from credit_pipeline.extracts.options import UnitOptions, read_options
 from credit_pipeline.extracts.publish import Contents, publish_extract
 from credit_pipeline.extracts.release_files import database_name
 from credit_pipeline.keys import KeyStore
@@ -29,12 +38,14 @@ from credit_pipeline.keys.age import excel_password, read_identity
 from credit_pipeline.keys.files import ensure_directories
 from credit_pipeline.keys.handover import trusted_keys
 from credit_pipeline.keys.recipients import Register
-from credit_pipeline.settings import Settings
+from credit_pipeline.settings import PROJECT_ROOT, Settings
 from credit_pipeline.warehouse import RunTarget, connect, lake_id
 
 log = logging.getLogger(__name__)
 
 PURPOSE = "信用风险分级分类监管：确定监督检查的对象、频次和方式。仅供参考，不得公开，不得单独作为处罚、许可限制的依据"
+GUIDE_NAME = "使用说明.md"
+GUIDE_PATH = PROJECT_ROOT / "docs" / "for-units.zh-CN.md"
 SHOWN_ROWS = 200
 """Rows that `extract open --sql` prints at most; the rest is for a real client."""
 
@@ -65,14 +76,20 @@ def publish_all(settings: Settings, target: RunTarget, audit: AuditLog, run_id: 
     with connect(settings, target.path) as connection:
         units = _units(connection, target.as_of_date)
         terms = Terms(CONTRACT_VERSION, PURPOSE, _valid_until(connection, target.as_of_date))
-        prepare_extracts(connection, target.as_of_date)
+        prepare_extracts(
+            connection,
+            target.as_of_date,
+            quarantine_dir=settings.quarantine_dir,
+            state_dir=settings.extract_state_dir,
+        )
+        options = read_options(connection, target.as_of_date)
         for number, (unit_id, unit_name) in enumerate(units, start=1):
             publication = publish_extract(
                 settings.extracts_dir / unit_id,
                 unit_id,
                 target.as_of_date,
                 connection,
-                unit_contents(unit_id, unit_name, target.as_of_date),
+                unit_contents(unit_id, unit_name, target.as_of_date, keys, options.of(unit_id)),
                 keys,
                 terms=terms,
                 checkpoint=checkpoint,
@@ -93,18 +110,32 @@ def publish_all(settings: Settings, target: RunTarget, audit: AuditLog, run_id: 
                 )
             if number % 20 == 0 or number == len(units):
                 log.info("extracts: %d of %d units", number, len(units))
+        keep_state(connection, target.as_of_date, settings.extract_state_dir)
     write_durably(
         settings.extracts_dir / "signing_key.pub", keys.public_key().public_bytes_raw().hex().encode() + b"\n"
     )
     return Published(len(units), new, rows, held)
 
 
-def unit_contents(unit_id: str, unit_name: str, as_of_date: date) -> Contents:
-    """What one unit's release is made of."""
+def unit_contents(
+    unit_id: str, unit_name: str, as_of_date: date, keys: KeyStore, options: UnitOptions
+) -> Contents:
+    """What one unit's release is made of, of the rows that `prepare_extracts` made."""
     return Contents(
-        tables=lambda release_seq: unit_tables(unit_id, unit_name, as_of_date),
+        tables=lambda release_seq: unit_tables(
+            unit_id,
+            unit_name,
+            as_of_date,
+            release_seq=release_seq,
+            watermark=keys.watermark(unit_id, release_seq),
+        ),
+        views=unit_views(shows_grade_to_inspectors=options.inspector_grade),
         comments=extract_comments(),
-        companions={"read_extract.py": Path(read_extract.__file__).read_bytes()},
+        documents=unit_documents(options),
+        companions={
+            "read_extract.py": Path(read_extract.__file__).read_bytes(),
+            GUIDE_NAME: GUIDE_PATH.read_bytes(),
+        },
     )
 
 

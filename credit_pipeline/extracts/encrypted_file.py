@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -200,47 +200,55 @@ def _comment(
     connection: duckdb.DuckDBPyConnection, name: str, table: str, comment: Comments, kind: str
 ) -> None:
     connection.execute(f'comment on {kind} {name}."{table}" is {_literal(comment.table)}')
-    for column, text in comment.columns.items():
-        quoted = column.replace('"', '""')
-        connection.execute(f'comment on column {name}."{table}"."{quoted}" is {_literal(text)}')
+    connection.execute(
+        ";".join(
+            f'comment on column {name}."{table}".{_quoted(column)} is {_literal(text)}'
+            for column, text in comment.columns.items()
+        )
+    )
 
 
 def _read_back(
     connection: duckdb.DuckDBPyConnection, digest_excludes: Collection[str]
 ) -> tuple[dict[str, int], str]:
-    """Rows per table, and a digest of names, types and rows in any order: every page of the file is
-    decrypted for it.
+    """Rows per table, and a digest of names, types and rows in any order: every page of the file is decrypted for it.
+
+    Of each table the sums of two 64-bit hashes of its rows. They tell whether anything changed; against forgery stands
+    the file's SHA-256. SHA-256 of each row took half the time of all extracts.
     """
-    counts: dict[str, int] = {}
-    content: list[Any] = []
     names = connection.execute(
         "select table_name from duckdb_tables() where database_name = 'extract' order by 1"
-    )
-    for (table,) in names.fetchall():
-        columns: Sequence[tuple[str, str]] = connection.execute(
-            """select column_name, data_type from duckdb_columns()
-            where database_name = 'extract' and table_name = ? order by column_index""",
-            [table],
-        ).fetchall()
-        # Each field with its length before it, so that no two rows give the same text; 'n' for NULL.
-        texts = [f'cast("{column.replace(chr(34), chr(34) * 2)}" as varchar)' for column, _ in columns]
-        row = " || ".join(f"coalesce(length({text}) || ':' || {text}, 'n')" for text in texts)
-        found = connection.execute(
-            f"""select count(*), sha256(coalesce(string_agg(digest, '' order by digest), ''))
-            from (select sha256({row}) as digest from extract."{table}")"""
-        ).fetchone()
-        if found is None:
-            raise IntegrityError(f"table {table} of the extract cannot be read back")
-        counts[table] = int(found[0])
+    ).fetchall()
+    # Not from duckdb_columns(): it binds every view, a third of the time of a small extract.
+    tables = {
+        table: [row[:2] for row in connection.execute(f'describe extract."{table}"').fetchall()]
+        for (table,) in names
+    }
+    parts = []
+    for table, columns in tables.items():
+        row = ", ".join(_quoted(column) for column, _ in columns)
+        sums = ", ".join(
+            f"coalesce(sum(hash({salted})::hugeint), 0)::varchar" for salted in (row, f"'2', {row}")
+        )
+        parts.append(f'select {_literal(table)}, count(*), {sums} from extract."{table}"')
+    found = connection.execute(" union all ".join(parts) + " order by 1").fetchall() if parts else []
+    counts: dict[str, int] = {}
+    content: list[Any] = []
+    for table, rows, first, second in found:
+        counts[table] = int(rows)
         if table not in digest_excludes:
-            content.append([table, [list(column) for column in columns], int(found[0]), found[1]])
+            content.append([table, [list(column) for column in tables[table]], int(rows), first, second])
     views = connection.execute(
         "select view_name, sql from duckdb_views() where database_name = 'extract' and not internal order by 1"
     ).fetchall()
     for view, sql in views:
-        connection.execute(f'select count(*) from extract."{view}"')
+        connection.execute(f'select * from extract."{view}" limit 0')
         content.append([view, sql])
-    return counts, sha256_hex(b"EXTRACT1|" + canonical_json(content))
+    return counts, sha256_hex(b"EXTRACT2|" + canonical_json(content))
+
+
+def _quoted(column: str) -> str:
+    return '"' + column.replace('"', '""') + '"'
 
 
 def _literal(text: str) -> str:

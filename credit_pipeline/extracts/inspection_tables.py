@@ -1,7 +1,8 @@
 """What a unit receives about inspections: its tasks with items in words, teams, quotas, leads, campaigns, what is still
 missing and when it is due. A unit sees the visits it takes part in, also those that another unit of a joint plan drew.
 
-Codes are said in Chinese. Never in an extract: why an inspector was skipped, tickets, other units' enterprises.
+Codes are said in Chinese. Never in an extract: why an inspector was skipped, tickets, other units' enterprises (but those
+it visits, without their grade).
 """
 
 from __future__ import annotations
@@ -21,128 +22,55 @@ from credit_pipeline.extracts.inspection_words import (
     basis_words,
 )
 
-PREPARED_INSPECTIONS = (
-    # One row per visit and unit that takes part in it: visits of rounds in force, and older ones without a result.
-    """
-    create or replace temporary table extract_visits as
-    select unnest(string_split(p.units, '|')) as part_unit, p.*
-    from inspection.inspection_progress p
-    left join (select plan_id, round, true as is_current from inspection.inspection_rounds) r using (plan_id, round)
-    where p.kind = 'random' and (r.is_current or p.state in ('open', 'overdue'))
-    """,
-    """
-    create or replace temporary table extract_items as
-    with groups as (
-        select item_code, item_name, item_kind, is_safety_related, true as is_group, '' as line, '' as sections, 0 as place
-        from policy.inspection_item_groups where effective_from <= date '{day}' and effective_to >= date '{day}'
-    ),
-    listed as (
-        select
-            item_code, item_name, item_kind, is_safety_related, false as is_group, coalesce(line, '') as line,
-            replace(coalesce(industry_sections, ''), ',', '|') as sections, 1 as place
-        from staging.stg_inspection_items
-        where known_from <= date '{day}' and (known_to is null or known_to > date '{day}')
-            and (void_from is null or void_from > date '{day}')
-            and (valid_from is null or valid_from <= date '{day}') and (valid_to is null or valid_to >= date '{day}')
-    )
-    select * from groups union all select * from listed
-    qualify row_number() over (partition by item_code order by place) = 1
-    """,
-    """
-    create or replace temporary table extract_drawn_items as
-    select
-        d.plan_id, d.round, d.unit_id, d.uscc, d.item_code, coalesce(i.item_name, d.item_code) as item_name,
-        coalesce(i.is_group, false) as is_group, i.item_kind, coalesce(i.is_safety_related, false) as is_safety_item,
-        d.platform_grade, d.rank, d.quota, d.stratum_size, d.is_top_up, coalesce(d.replaces, '') as replaces,
-        coalesce(e.industry_section, '') as industry_section
-    from inspection.inspection_draws d
-    left join extract_items i using (item_code)
-    left join enterprises.enterprises e using (uscc)
-    """,
-    """
-    create or replace temporary table extract_safety as
-    select t.uscc, string_agg(distinct coalesce(r.label, t.tag), '；' order by coalesce(r.label, t.tag)) as safety_tags
-    from enterprises.enterprise_safety_tags t
-    left join (
-        select tag, min(label) as label from policy.safety_rules
-        where effective_from <= date '{day}' and effective_to >= date '{day}' group by tag
-    ) r using (tag)
-    group by t.uscc
-    """,
-    """
-    create or replace temporary table extract_visit_counts as
-    with checked as (
-        select uscc, max(check_date) as last_checked_on from staging.stg_inspection_results
-        where known_from <= date '{day}' and (known_to is null or known_to > date '{day}')
-            and (void_from is null or void_from > date '{day}') and check_date <= date '{day}'
-        group by uscc
-    ),
-    counted as (
-        select
-            uscc, count(distinct visit_key) as visits_counted, count(distinct visit_key) filter (source = 'result') as visits_this_year
-        from inspection.inspection_visits where visit_year = year(date '{day}') group by uscc
-    )
-    select
-        uscc, c.last_checked_on, coalesce(v.visits_counted, 0) as visits_counted, coalesce(v.visits_this_year, 0) as visits_this_year,
-        coalesce(v.visits_counted - v.visits_this_year, 0) as visits_planned
-    from checked c full join counted v using (uscc)
-    """,
-    """
-    create or replace temporary table extract_visit_cap as
-    select coalesce(max(cast(value as integer)), 0) as visits from policy.inspection_policy
-    where parameter = 'enterprise_visits_per_year' and effective_from <= date '{day}' and effective_to >= date '{day}'
-    """,
-    """
-    create or replace temporary table extract_advice as
-    select grade, is_safety_related, first_minor_violation, honours_priority, recheck from policy.grade_rules
-    where effective_from <= date '{day}' and effective_to >= date '{day}'
-    """,
-)
-
 _TASKS = ExtractTable(
+    "inspection_tasks",
     "本单位参加的抽查任务（双随机抽取结果）",
     f"""
-    with own as (select * from extract_visits where part_unit = '{{unit}}'),
-    drawn as (select i.* from extract_drawn_items i semi join own o using (plan_id, round, unit_id, uscc)),
+    with own as (
+        select v.*, u.line from extract_visits v left join extract_units u on u.unit_id = v.part_unit
+    ),
+    drawn as (
+        select o.part_unit, o.line, i.* from extract_drawn_items i join own o using (plan_id, round, unit_id, uscc)
+    ),
     -- What a group of items means for a unit: the items of its own line, of the group's kind, for the industry.
     meant as (
-        select g.item_code, g.industry_section, string_agg(i.item_name, '；' order by i.item_code) as names
-        from (select distinct item_code, industry_section, item_kind, is_safety_item from drawn where is_group) g
+        select g.line, g.item_code, g.industry_section, string_agg(i.item_name, '；' order by i.item_code) as names
+        from (select distinct line, item_code, industry_section, item_kind, is_safety_item from drawn where is_group) g
         join extract_items i on
-            not i.is_group and i.item_kind = g.item_kind and (i.is_safety_related or not g.is_safety_item)
-            and i.line in (select line from policy.units where unit_id = '{{unit}}')
+            not i.is_group and i.item_kind = g.item_kind and (i.is_safety_related or not g.is_safety_item) and i.line = g.line
             and (i.sections = '' or position('|' || g.industry_section || '|' in '|' || i.sections || '|') > 0)
-        group by g.item_code, g.industry_section
+        group by g.line, g.item_code, g.industry_section
     ),
     items as (
         select
-            d.plan_id, d.round, d.unit_id, d.uscc, max(d.platform_grade) as platform_grade,
+            d.part_unit, d.plan_id, d.round, d.unit_id, d.uscc, max(d.platform_grade) as platform_grade,
             string_agg(d.item_name, '；' order by d.item_code) as items,
             string_agg(
                 case when d.is_group then coalesce(m.names, d.item_name || '（按本单位检查事项清单）') else d.item_name end,
                 '；' order by d.item_code
             ) as items_to_check,
             max(d.replaces) as replaces
-        from drawn d left join meant m using (item_code, industry_section)
-        group by d.plan_id, d.round, d.unit_id, d.uscc
-    )
-    select
-        o.task_no, o.plan_id, o.round, case when o.unit_id = '{{unit}}' then '发起' else '配合' end as part,
-        coalesce(n.unit_name, o.unit_id) as initiating_unit, o.uscc, e.enterprise_name, e.address, e.region,
-        i.platform_grade, i.items, i.items_to_check, o.is_top_up, i.replaces, {words("o.state", STATES)} as state, o.due_date,
-        o.days_left, o.visits_planned, o.visits_done, o.check_date, {words("o.outcome", OUTCOMES)} as outcome,
-        {words("o.finding", FINDINGS)} as finding, m.handling
-    from own o
-    left join items i using (plan_id, round, unit_id, uscc)
-    left join enterprises.enterprises e using (uscc)
-    left join (
-        select unit_id, unit_name from policy.units where effective_from <= date '{{day}}' and effective_to >= date '{{day}}'
-    ) n on n.unit_id = o.unit_id
-    left join (
+        from drawn d left join meant m using (line, item_code, industry_section)
+        group by d.part_unit, d.plan_id, d.round, d.unit_id, d.uscc
+    ),
+    measures as (
         select grade, string_agg(title, '；' order by rank) as handling from policy.measures
         where effective_from <= date '{{day}}' and effective_to >= date '{{day}}' group by grade
-    ) m on m.grade = i.platform_grade
-    order by o.plan_id, o.round, o.unit_id, o.uscc
+    )
+    select
+        o.part_unit as unit_id, o.task_no, o.plan_id, o.round, case when o.unit_id = o.part_unit then '发起' else '配合' end as part,
+        coalesce(n.unit_name, o.unit_id) as initiating_unit, o.uscc, e.enterprise_name, e.address, e.region,
+        -- The grade of an enterprise that the unit only helps to inspect is none of its business.
+        case when s.unit_id is not null then i.platform_grade end as platform_grade, i.items, i.items_to_check, o.is_top_up,
+        i.replaces, {words("o.state", STATES)} as state, o.due_date, o.days_left, o.visits_planned, o.visits_done, o.check_date,
+        {words("o.outcome", OUTCOMES)} as outcome, {words("o.finding", FINDINGS)} as finding,
+        case when s.unit_id is not null then m.handling end as handling
+    from own o
+    left join items i using (part_unit, plan_id, round, unit_id, uscc)
+    left join extract_names e on e.uscc = o.uscc
+    left join extract_scopes s on s.unit_id = o.part_unit and s.scope_no = e.scope_no
+    left join extract_units n on n.unit_id = o.unit_id
+    left join measures m on m.grade = i.platform_grade
     """,
     {
         "task_no": "任务编号（报送检查结果时填入 task_no；第二次检查在其后加 -2）",
@@ -169,17 +97,18 @@ _TASKS = ExtractTable(
         "finding": "已报结果的疑点（请更正后重新报送，空为无）",
         "handling": "监管措施",
     },
+    "by_unit",
+    "r.plan_id, r.round, r.task_no, r.uscc",
 )
 _DRAWN_ITEMS = ExtractTable(
+    "drawn_items",
     "本单位抽取结果明细（按抽查事项）",
     """
     select
-        i.plan_id || '-' || i.round || '-' || i.unit_id as task_no, i.plan_id, i.round, i.uscc, i.item_code, i.item_name,
-        i.platform_grade, i.rank, i.quota, i.stratum_size, i.is_top_up
+        i.unit_id, i.plan_id || '-' || i.round || '-' || i.unit_id as task_no, i.plan_id, i.round, i.uscc, i.item_code,
+        i.item_name, i.platform_grade, i.rank, i.quota, i.stratum_size, i.is_top_up
     from extract_drawn_items i
     semi join inspection.inspection_rounds r on r.plan_id = i.plan_id and r.round = i.round
-    where i.unit_id = '{unit}'
-    order by i.plan_id, i.round, i.item_code, i.platform_grade, i.rank
     """,
     {
         "task_no": "任务编号",
@@ -194,22 +123,23 @@ _DRAWN_ITEMS = ExtractTable(
         "stratum_size": "层内企业数",
         "is_top_up": "是否递补抽取",
     },
+    "by_unit",
+    "r.plan_id, r.round, r.item_code, r.platform_grade, r.rank",
 )
 _INSPECTORS = ExtractTable(
+    "inspectors",
     "检查人员安排（本单位参加的任务，联合检查含配合单位人员）",
     f"""
     select
-        o.task_no, a.plan_id, a.round, a.uscc, e.enterprise_name, coalesce(n.unit_name, a.unit_id) as unit_name, a.inspector_id,
-        i.inspector_name, {words("a.role", ROLES)} as role, a.position, a.wave
+        o.part_unit as unit_id, a.draw_unit_id, a.unit_id as inspector_unit_id, o.task_no, a.plan_id, a.round, a.uscc, e.enterprise_name,
+        coalesce(n.unit_name, a.unit_id) as unit_name, a.inspector_id, i.inspector_name,
+        {words("a.role", ROLES)} as role, a.position, a.wave
     from inspection.inspector_assignments a
-    join (select * from extract_visits where part_unit = '{{unit}}') o on
+    join extract_visits o on
         o.plan_id = a.plan_id and o.round = a.round and o.unit_id = a.draw_unit_id and o.uscc = a.uscc
-    left join enterprises.enterprises e on e.uscc = a.uscc
+    left join extract_names e on e.uscc = a.uscc
     left join (select inspector_id, inspector_name from staging.stg_inspectors where known_to is null) i using (inspector_id)
-    left join (
-        select unit_id, unit_name from policy.units where effective_from <= date '{{day}}' and effective_to >= date '{{day}}'
-    ) n on n.unit_id = a.unit_id
-    order by a.plan_id, a.round, a.draw_unit_id, a.uscc, a.unit_id, a.position
+    left join extract_units n on n.unit_id = a.unit_id
     """,
     {
         "task_no": "任务编号",
@@ -224,21 +154,22 @@ _INSPECTORS = ExtractTable(
         "position": "序号",
         "wave": "安排批次（1为首次安排）",
     },
+    "by_unit",
+    "r.plan_id, r.round, r.draw_unit_id, r.uscc, r.inspector_unit_id, r.position",
 )
 _QUOTAS = ExtractTable(
+    "quotas",
     "本单位各事项各等级抽查比例与数量",
     f"""
     select
-        q.plan_id, q.round, q.item_code, coalesce(p.item_name, q.item_code) as item_name, q.platform_grade, q.stratum_size,
-        q.drawn_before, q.ratio_bp, {words("q.rounding", ROUNDING)} as rounding, q.target, q.quota,
+        q.unit_id, q.plan_id, q.round, q.item_code, coalesce(p.item_name, q.item_code) as item_name, q.platform_grade,
+        q.stratum_size, q.drawn_before, q.ratio_bp, {words("q.rounding", ROUNDING)} as rounding, q.target, q.quota,
         {basis_words("q.basis")} as basis, coalesce(q.exception_id, '') as exception_id,
         {words("q.rounding", ROUNDING)} || '((' || q.stratum_size || ' + ' || q.drawn_before || ') × ' || q.ratio_bp || ' × '
         || q.rounds_due || ' ÷ (10000 × ' || q.rounds_per_year || ')) = ' || q.target || '；减此前已抽 ' || q.drawn_before
         || '，不少于 0、不多于可抽企业数：' || q.quota as arithmetic
     from inspection.inspection_quotas q
     left join inspection.plan_items p using (plan_id, round, item_code)
-    where q.unit_id = '{{unit}}'
-    order by q.plan_id, q.round, q.item_code, q.platform_grade
     """,
     {
         "plan_id": "抽查计划编号",
@@ -256,21 +187,23 @@ _QUOTAS = ExtractTable(
         "exception_id": "特殊需求编号（空为无）",
         "arithmetic": "算式",
     },
+    "by_unit",
+    "r.plan_id, r.round, r.item_code, r.platform_grade",
 )
 _LEADS = ExtractTable(
+    "leads",
     "问题线索核查任务（不经抽取，限于线索范围）",
     f"""
     select
-        l.lead_id as task_no, {words("l.lead_type", LEAD_TYPES)} as lead_type, l.uscc, e.enterprise_name, e.address,
+        l.unit_id, l.lead_id as task_no, {words("l.lead_type", LEAD_TYPES)} as lead_type, l.uscc, e.enterprise_name, e.address,
         l.received_date, coalesce(l.scope, '') as scope, coalesce(i.item_name, l.item_code, '') as item,
         coalesce(l.source_ref, '') as source_ref, {words("p.state", STATES)} as state, p.check_date,
-        {words("p.outcome", OUTCOMES)} as outcome, l.closed_date
+        {words("p.outcome", OUTCOMES)} as outcome, l.closed_date, coalesce(p.state, '') in ('open', 'overdue') as is_open
     from inspection.lead_checks l
     left join inspection.inspection_progress p on p.kind = 'case' and p.lead_id = l.lead_id
-    left join enterprises.enterprises e on e.uscc = l.uscc
+    left join extract_names e on e.uscc = l.uscc
     left join extract_items i on i.item_code = l.item_code
-    where l.unit_id = '{{unit}}'
-    order by coalesce(p.state, '') not in ('open', 'overdue'), l.received_date, l.lead_id
+    anti join extract_withheld w on w.uscc = l.uscc
     """,
     {
         "task_no": "线索编号（报送核查结果时填入 task_no，检查来源填“个案”）",
@@ -287,18 +220,21 @@ _LEADS = ExtractTable(
         "outcome": "核查结论",
         "closed_date": "办结日期",
     },
+    "by_unit",
+    "not r.is_open, r.received_date, r.task_no",
 )
 _CAMPAIGNS = ExtractTable(
+    "campaign_targets",
     "专项整治检查对象",
     f"""
     select
-        c.campaign_id, c.title, c.uscc, e.enterprise_name, e.address, coalesce(i.item_name, c.item_code, '') as item,
+        c.unit_id, c.campaign_id, c.title, c.uscc, e.enterprise_name, e.address, coalesce(i.item_name, c.item_code, '') as item,
         {words("c.rule", CAMPAIGN)} as rule, c.priority, c.starts_on, c.ends_on
     from inspection.campaign_targets c
-    left join enterprises.enterprises e using (uscc)
+    left join extract_names e using (uscc)
     left join extract_items i on i.item_code = c.item_code
-    where c.unit_id = '{{unit}}' and c.excluded_reason = ''
-    order by c.campaign_id, c.priority, c.uscc
+    anti join extract_withheld w using (uscc)
+    where c.excluded_reason = ''
     """,
     {
         "campaign_id": "专项整治编号",
@@ -312,31 +248,33 @@ _CAMPAIGNS = ExtractTable(
         "starts_on": "开始日期",
         "ends_on": "结束日期",
     },
+    "by_unit",
+    "r.campaign_id, r.priority, r.uscc",
 )
 _MISSING = ExtractTable(
+    "results_missing",
     "尚缺检查结果的任务与线索",
     f"""
     with missing as (
         select
-            kind, task_no, plan_id, round, uscc, since_date, due_date,
+            part_unit as unit_id, kind, task_no, plan_id, round, uscc, since_date, due_date,
             cast(due_date - date '{{day}}' as integer) as days_left, case when due_date < date '{{day}}' then 'overdue' else 'open' end as state
         from extract_visits
-        where part_unit = '{{unit}}' and (
+        where
             state in ('open', 'overdue')
             -- Of a joint visit each unit sends its own results.
-            or (state = 'done' and units like '%|%' and position('|{{unit}}|' in '|' || reported_units || '|') = 0)
-        )
+            or (state = 'done' and units like '%|%' and position('|' || part_unit || '|' in '|' || reported_units || '|') = 0)
         union all
-        select kind, task_no, null, null, uscc, since_date, due_date, days_left, state
+        select unit_id, kind, task_no, null, null, uscc, since_date, due_date, days_left, state
         from inspection.inspection_progress
-        where kind = 'case' and unit_id = '{{unit}}' and state = 'open'
+        where kind = 'case' and state = 'open'
     )
     select
-        m.task_no, {words("m.kind", KINDS)} as kind, m.plan_id, m.round, m.uscc, e.enterprise_name, m.since_date, m.due_date,
-        m.days_left, {words("m.state", STATES)} as state
+        m.unit_id, m.task_no, {words("m.kind", KINDS)} as kind, m.plan_id, m.round, m.uscc, e.enterprise_name, m.since_date,
+        m.due_date, m.days_left, {words("m.state", STATES)} as state
     from missing m
-    left join enterprises.enterprises e using (uscc)
-    order by m.due_date nulls last, m.task_no, m.uscc
+    left join extract_names e using (uscc)
+    anti join extract_withheld w using (uscc)
     """,
     {
         "task_no": "任务编号或线索编号（报送检查结果时填入 task_no）",
@@ -350,19 +288,22 @@ _MISSING = ExtractTable(
         "days_left": "距检查期限的天数（负数为已逾期）",
         "state": "状态",
     },
+    "by_unit",
+    "r.due_date nulls last, r.task_no, r.uscc",
 )
 _DEADLINES = ExtractTable(
+    "deadlines",
     "检查结果公示与责令改正的时限（尚未办结的）",
     f"""
     select
-        c.task_no, {words("c.kind", KINDS)} as kind, c.uscc, e.enterprise_name, c.check_date, c.publication_due_date,
+        c.unit_id, c.task_no, {words("c.kind", KINDS)} as kind, c.uscc, e.enterprise_name, c.check_date, c.publication_due_date,
         c.publication_days_left, {words("c.publication_state", PUBLICATION)} as publication_state,
         case when c.is_calendar_covered then '' else '节假日表未覆盖该年度，按周一至周五计算' end as calendar_note,
         c.rectify_due_date, c.rectification_days_left, {words("c.rectification_state", RECTIFICATION)} as rectification_state
     from inspection.publication_clock c
-    left join enterprises.enterprises e using (uscc)
-    where c.unit_id = '{{unit}}' and (c.publication_state in ('due', 'overdue') or c.rectification_state in ('due', 'overdue'))
-    order by c.publication_due_date, c.task_no, c.uscc
+    left join extract_names e using (uscc)
+    anti join extract_withheld w using (uscc)
+    where c.publication_state in ('due', 'overdue') or c.rectification_state in ('due', 'overdue')
     """,
     {
         "task_no": "任务编号",
@@ -378,26 +319,22 @@ _DEADLINES = ExtractTable(
         "rectification_days_left": "距改正期限的天数（负数为已逾期）",
         "rectification_state": "改正状态（空为无须改正）",
     },
+    "by_unit",
+    "r.publication_due_date, r.task_no, r.uscc",
 )
 _MEASURES = ExtractTable(
+    "measures",
     "各等级监管措施",
     f"""
     select grade, rank, title, text_zh, {basis_words("basis")} as basis
     from policy.measures
     where effective_from <= date '{{day}}' and effective_to >= date '{{day}}'
-    order by grade, rank
     """,
     {"grade": "信用风险等级", "rank": "序号", "title": "措施", "text_zh": "内容", "basis": "依据"},
+    "all",
+    "r.grade, r.rank",
 )
 
-INSPECTION_TABLES: dict[str, ExtractTable] = {
-    "inspection_tasks": _TASKS,
-    "drawn_items": _DRAWN_ITEMS,
-    "inspectors": _INSPECTORS,
-    "quotas": _QUOTAS,
-    "leads": _LEADS,
-    "campaign_targets": _CAMPAIGNS,
-    "results_missing": _MISSING,
-    "deadlines": _DEADLINES,
-    "measures": _MEASURES,
-}
+INSPECTION_TABLES = (
+    _TASKS, _DRAWN_ITEMS, _INSPECTORS, _QUOTAS, _LEADS, _CAMPAIGNS, _MISSING, _DEADLINES, _MEASURES,
+)  # fmt: skip

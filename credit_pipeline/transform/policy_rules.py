@@ -14,6 +14,7 @@ from credit_pipeline.feeds.catalogue import feed_names
 from credit_pipeline.settings import DBT_PROJECT_DIR, POLICY_DIR
 from credit_pipeline.transform.indicator_catalogue import load_indicators
 from credit_pipeline.transform.policy_check import GRADES, PackCheck, number, rises, whole
+from credit_pipeline.transform.policy_extract_rules import extracts
 from credit_pipeline.transform.policy_inspection_rules import INSPECTION_RULES
 from credit_pipeline.transform.policy_pack import Row, read_table, table_specs
 from credit_pipeline.transform.policy_ratio_rules import RATIO_RULES
@@ -269,4 +270,5 @@ def _covers(pack: PackCheck, table: str, rows: list[Row], lower: str, upper: str
 
 RULES: list[Callable[[PackCheck], None]] = [
     grades, effects, parameters, vetoes, indicators, expert_card, units, unit_systems, *RATIO_RULES, *INSPECTION_RULES,
+    extracts,
 ]  # fmt: skip

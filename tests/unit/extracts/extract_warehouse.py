@@ -14,15 +14,18 @@ def extract_warehouse() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     connection.execute(f"""
         create schema grading; create schema enterprises; create schema policy; create schema inspection; create schema staging;
-        create table enterprises.enterprise_units as select * from (values ('U', '1'), ('U', '2'), ('V', '3')) as u(unit_id, uscc);
+        create schema quality;
+        create table enterprises.enterprise_units as select * from (values ('U', '1'), ('U', '2'), ('V', '3'), ('U', '92')) as u(unit_id, uscc);
         create table enterprises.enterprises as
             select uscc, '企业' || uscc as enterprise_name, 'active' as status, '411302' as region, section as industry_section,
-                date '2020-01-01' as established_date, safe as is_safety_related, '某路' || uscc || '号' as address
-            from (values ('1', 'C', true), ('2', 'F', false), ('3', 'C', true)) as e(uscc, section, safe);
+                date '2020-01-01' as established_date, safe as is_safety_related, '某路' || uscc || '号' as address,
+                kind as subject_kind
+            from (values ('1', 'C', true, 'enterprise'), ('2', 'F', false, 'enterprise'), ('3', 'C', true, 'enterprise'),
+                ('92', 'F', false, 'individual_business')) as e(uscc, section, safe, kind);
         create table enterprises.enterprise_safety_tags as
             select '1' as uscc, unnest(['food', 'fire']) as tag;
         create table grading.enterprise_grades as
-            select uscc, grade as platform_grade, date '2026-10-31' as as_of_date, 3 as data_completeness, 'p' as policy_version,
+            select uscc, grade as platform_grade, date '2026-10-31' as as_of_date, 3::bigint as data_completeness, 'p' as policy_version,
                 'm' as model_digest from (values ('1', 'A'), ('2', 'B'), ('3', 'E')) as g(uscc, grade);
         create table grading.unit_grades as select 'U' as unit_id, '1' as uscc, 'A' as unit_grade;
         create table grading.grade_reasons (uscc varchar, reason_rank integer, indicator varchar, indicator_value bigint,
@@ -31,7 +34,7 @@ def extract_warehouse() -> duckdb.DuckDBPyConnection:
         create table grading.grade_vetoes (uscc varchar, label varchar, record_no varchar, event_date date, veto_grade varchar, veto varchar);
         create table grading.grade_evidence as
             select x.uscc, 'risky_related_bp' as indicator, x.feed, x.record_no, date '2026-01-01' as event_date,
-                null::date as effect_end, 'f.csv' as source_file, null::varchar as source_sheet, 2 as source_row,
+                null::date as effect_end, 'f.csv' as source_file, null::varchar as source_sheet, 2::bigint as source_row,
                 date '2026-10-31' as ingest_date
             from (values ('1', 'related_parties', '2'), ('1', 'related_parties', '3'), ('1', 'related_parties', 'P589'),
                 ('1', 'industry_ratings', 'tax 2025'), ('3', 'penalties', '〔2026〕1号')) as x(uscc, feed, record_no);
@@ -45,7 +48,28 @@ def extract_warehouse() -> duckdb.DuckDBPyConnection:
         create table policy.grade_rules as select *, {_EVER} from (values
             ('A', true, 'no_penalty', true, false), ('A', false, 'no_penalty', true, false), ('B', false, 'warning', false, false),
             ('E', true, 'none', false, true)) as g(grade, is_safety_related, first_minor_violation, honours_priority, recheck);
-        create table policy.measures as select *, {_EVER} from (values ('A', 1, '无事不扰', '…', 'notice'),
+        create table policy.excluded_enterprises (uscc varchar, reason varchar, document_no varchar, approver varchar,
+            effective_from date, effective_to date);
+        create table policy.extract_options as select *, {_EVER} from (values ('*', 'xlsx', 'yes', ''), ('*', 'csv', 'no', ''),
+            ('V', 'csv', 'gb18030', ''), ('*', 'inspector_grade', 'no', '')) as o(unit_id, option, value, description);
+        create table quality.quarantined_rows as
+            select feed, id as quarantine_id, unit as unit_id, file, null::varchar as sheet, 7::bigint as row_number,
+                date '2026-10-30' as ingest_date, status
+            from (values ('penalties', 'Q1', 'U', 'penalties/U/a.csv', 'open'), ('penalties', 'Q2', 'U', 'penalties/U/a.csv', 'released'),
+                ('penalties', 'Q3', 'V', 'penalties/V/b.csv', 'open'), ('licences', 'Q4', null, 'licences/c.csv', 'open'),
+                ('licences', 'Q5', 'U', 'licences/U/d.xls', 'open'), ('licences', 'Q6', 'U', 'licences/U/d.xls', 'open'))
+                as q(feed, id, unit, file, status);
+        create table quality.identity_review as
+            select party as party_key, 'ambiguous_name' as review_reason, name as party_name, null::varchar as uscc_sent,
+                'R9' as reg_no, null::varchar as org_code, null::varchar as tax_no, 2::bigint as row_count, 'penalties 2' as rows_by_feed,
+                date '2026-10-30' as waiting_since, null::varchar as decision_id, rank::integer as candidate_rank,
+                candidate as candidate_uscc, '企业' || candidate as candidate_name, 9000::integer as similarity, '名称相近' as why
+            from (values ('P1', '南阳某某有限公司', 1, '1'), ('P1', '南阳某某有限公司', 2, '3'), ('P2', '王小明', null, null),
+                ('P3', '他局主体有限公司', 1, '3')) as p(party, name, rank, candidate);
+        create table quality.identity_review_senders as
+            select party as party_key, unit as unit_id, 'penalties' as feed, 2::bigint as row_count, date '2026-10-30' as waiting_since
+            from (values ('P1', 'U'), ('P2', 'U'), ('P3', 'V')) as s(party, unit);
+        create table policy.measures as select * replace (rank::bigint as rank), {_EVER} from (values ('A', 1, '无事不扰', '…', 'notice'),
             ('E', 1, '重点监管对象', '…', 'policy default, not law')) as m(grade, rank, title, text_zh, basis);
         create table policy.inspection_item_groups as select *, {_EVER} from (values
             ('GENERAL', '一般事项合并检查', 'general', false), ('SAFETY', '安全重点事项合并检查', 'key', true))
@@ -65,8 +89,8 @@ def extract_warehouse() -> duckdb.DuckDBPyConnection:
         create table inspection.inspection_rounds as select unnest(['P2026GENERAL', 'P2026JOINT']) as plan_id, 1 as round;
         create table inspection.plan_items as select 'P2026GENERAL' as plan_id, 1 as round, 'GENERAL' as item_code, '一般事项合并检查' as item_name;
         create table inspection.inspection_draws as
-            select plan_id, 1 as round, date '2026-10-01' as frozen_date, unit_id, item_code, uscc, grade as platform_grade, 1 as rank,
-                20 as stratum_size, 1 as quota, 'SECRET-TICKET' as ticket, false as is_top_up, '' as replaces
+            select plan_id, 1 as round, date '2026-10-01' as frozen_date, unit_id, item_code, uscc, grade as platform_grade, 1::bigint as rank,
+                20::bigint as stratum_size, 1::bigint as quota, 'SECRET-TICKET' as ticket, false as is_top_up, '' as replaces
             from (values ('P2026GENERAL', 'U', 'GENERAL', '1', 'A'), ('P2026GENERAL', 'U', 'SAFETY', '1', 'A'),
                 ('P2026GENERAL', 'U', 'M2', '2', 'B'), ('P2026GENERAL', 'V', 'SAFETY', '3', 'E'), ('P2026JOINT', 'V', 'SAFETY', '1', 'A'))
                 as d(plan_id, unit_id, item_code, uscc, grade);
@@ -88,8 +112,8 @@ def extract_warehouse() -> duckdb.DuckDBPyConnection:
                 as a(plan_id, unit_id, draw_unit_id, uscc, inspector_id, role, position);
         create table inspection.inspection_quotas as
             select 'P2026GENERAL' as plan_id, 1 as round, unnest(['U', 'V']) as unit_id, 'GENERAL' as item_code, 'B' as platform_grade,
-                20 as stratum_size, 0 as drawn_before, 500 as ratio_bp, 1 as rounds_due, 1 as rounds_per_year,
-                'ceil' as rounding, 1 as target, 1 as quota, 'policy default, not law' as basis, null::varchar as exception_id;
+                20::bigint as stratum_size, 0::bigint as drawn_before, 500 as ratio_bp, 1 as rounds_due, 1 as rounds_per_year,
+                'ceil' as rounding, 1::bigint as target, 1::bigint as quota, 'policy default, not law' as basis, null::varchar as exception_id;
         create table inspection.lead_checks as
             select 'L1' as lead_id, 'complaint' as lead_type, '2' as uscc, 'U' as unit_id, date '2026-10-20' as received_date,
                 '标签' as scope, 'M2' as item_code, '12315-1' as source_ref, null::date as closed_date;

@@ -6,7 +6,8 @@ from datetime import date
 
 from extract_warehouse import extract_warehouse
 
-from credit_pipeline.extracts.builder import OTHERS, prepare_extracts, unit_tables
+from credit_pipeline.extracts.builder import prepare_extracts, unit_tables
+from credit_pipeline.extracts.grade_tables import OTHERS
 
 
 def evidence() -> list[tuple[str, ...]]:
