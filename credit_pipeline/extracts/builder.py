@@ -11,6 +11,7 @@ from datetime import date
 import duckdb
 import pyarrow as pa
 
+from credit_pipeline.extracts.classification import allowed
 from credit_pipeline.extracts.extract_table import ExtractTable, words
 from credit_pipeline.extracts.inspection_tables import INSPECTION_TABLES, PREPARED_INSPECTIONS
 from credit_pipeline.extracts.inspection_words import ADVICE
@@ -221,7 +222,9 @@ EXTRACT_TABLES: dict[str, ExtractTable] = {
 def unit_tables(unit_id: str, unit_name: str, as_of_date: date) -> dict[str, str | pa.Table]:
     """All tables of one unit's extract, as queries over the warehouse or as finished tables."""
     tables: dict[str, str | pa.Table] = {
-        name: table.sql.replace("{unit}", unit_id).replace("{day}", as_of_date.isoformat())
+        name: allowed(name, table.sql, table.columns)
+        .replace("{unit}", unit_id)
+        .replace("{day}", as_of_date.isoformat())
         for name, table in EXTRACT_TABLES.items()
     }
     tables["notice"] = pa.table(
