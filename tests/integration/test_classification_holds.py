@@ -14,6 +14,7 @@ from credit_pipeline.transform.dbt import MANIFEST_PATH
 from tests_support import Place
 
 GRADES = set("ABCDE")
+MANY = 15
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +75,10 @@ def test_only_confidential_columns_hold_grades(
 def telling(
     warehouse: duckdb.DuckDBPyConnection, classes: dict[str, dict[str, ColumnClass]]
 ) -> tuple[int, list[tuple[str, str]]]:
-    """How many columns were judged, and those below confidential each of whose few values goes with one grade only.
+    """How many columns were judged, and those below confidential from which a grade follows.
 
-    Values of fewer than three enterprises each say who it is, not how he is graded.
+    Either each of a few values goes with one grade only (values of fewer than three enterprises each say who it is, not how
+    it is graded), or one value holds for many enterprises and all of them have the same grade.
     """
     judged, found = 0, []
     for table, column, _ in columns_of(warehouse):
@@ -93,14 +95,18 @@ def telling(
                 from {table} x join grading.enterprise_grades g using (uscc) where x."{column}" is not null
             ),
             per_value as (select value, count(distinct grade) as grades, count(distinct uscc) as enterprises from pairs group by value)
-            select count(*), min(enterprises), max(grades), (select count(distinct grade) from pairs) from per_value
+            select
+                count(*), min(enterprises), max(grades), max(enterprises) filter (grades = 1), max(enterprises),
+                (select count(distinct grade) from pairs)
+            from per_value
         """).fetchone()
         assert row is not None
-        values, enterprises, grades, all_grades = row
-        if values >= 2 and enterprises >= 3:
-            judged += 1
-            if grades == 1 and all_grades >= 2:
-                found.append((table, column))
+        values, fewest, most_grades, largest_of_one_grade, largest, all_grades = row
+        if values < 2 or all_grades < 2 or (fewest < 3 and largest < MANY):
+            continue
+        judged += 1
+        if (fewest >= 3 and most_grades == 1) or (largest_of_one_grade or 0) >= MANY:
+            found.append((table, column))
     return judged, found
 
 
