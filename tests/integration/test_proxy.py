@@ -449,6 +449,8 @@ def test_passwords_do_not_reach_dagster(tmp_path: Path) -> None:
         address = f"127.0.0.1:{server.server_address[1]}"
         site = start_nginx(stack, tmp_path, {"127.0.0.1:3000": address, "127.0.0.1:3001": address})
         assert site.ask("GET", "/", Cookie="session=1").body == "ok"
+        # The process behind answers 501 to what is no GET: the refusal is the proxy's.
+        assert {site.ask(method, "/").status for method in ("POST", "PUT", "DELETE", "OPTIONS")} == {405}
     assert {"Authorization", "Cookie"} & set(seen[0]) == set() and seen[0]["Host"] == VIEWER
 
 
