@@ -87,12 +87,18 @@ def extract_connections(place: Place) -> Iterator[tuple[str, duckdb.DuckDBPyConn
             yield unit, connection
 
 
-def columns_with(connection: duckdb.DuckDBPyConnection, text: str) -> set[tuple[str, str]]:
-    """(schema.table, column) of every column that holds the text anywhere in a cell."""
+def columns_with(
+    connection: duckdb.DuckDBPyConnection, text: str, *, with_views: bool = True
+) -> set[tuple[str, str]]:
+    """(schema.table, column) of every column that holds the text anywhere in a cell.
+
+    An extract's views show its own tables and no more; the warehouse's evidence views show what no table holds.
+    """
     found = set()
+    tables_only = "" if with_views else "and table_oid in (select table_oid from duckdb_tables())"
     for schema, table, column in connection.execute(
         "select schema_name, table_name, column_name from duckdb_columns() "
-        "where not internal and database_name = 'warehouse'"
+        f"where not internal and database_name = 'warehouse' {tables_only}"
     ).fetchall():
         query = f'select 1 from "{schema}"."{table}" where contains("{column}"::varchar, ?) limit 1'
         if connection.execute(query, [text]).fetchone():
@@ -111,10 +117,12 @@ def grades_beside(rows: Iterable[Mapping[str, object]], enterprise: str) -> set[
     }  # fmt: skip
 
 
-def grade_columns(connection: duckdb.DuckDBPyConnection, enterprise: str) -> set[tuple[str, str]]:
+def grade_columns(
+    connection: duckdb.DuckDBPyConnection, enterprise: str, *, with_views: bool = True
+) -> set[tuple[str, str]]:
     """(schema.table, column) of every column that holds a grade letter beside the enterprise's code."""
     found = set()
-    for table, column in columns_with(connection, enterprise):
+    for table, column in columns_with(connection, enterprise, with_views=with_views):
         schema, name = table.split(".")
         cursor = connection.execute(
             f'select * from "{schema}"."{name}" where "{column}"::varchar = ?', [enterprise]
