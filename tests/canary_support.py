@@ -76,10 +76,11 @@ def open_database(file: Path | str, key: str = "") -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def extract_connections(place: Place) -> Iterator[tuple[str, duckdb.DuckDBPyConnection]]:
-    """Every unit's extract, opened as the office does."""
+def extract_connections(place: Place, units: set[str]) -> Iterator[tuple[str, duckdb.DuckDBPyConnection]]:
+    """The extracts of these units and of four others, opened as the office does."""
     shown = json.loads(place.command("extract", "list", "--lake", str(place.lake), "--json").stdout)
-    for unit in sorted(str(item["unit_id"]) for item in shown):
+    others = sorted({str(item["unit_id"]) for item in shown} - units)
+    for unit in sorted({*units, *others[:2], *others[-2:]}):
         words = place.command("extract", "open", unit, "--lake", str(place.lake), "--show-key").stdout.split()
         with closing(
             open_database(words[words.index("file") + 1], words[words.index("key") + 1])
