@@ -11,7 +11,7 @@ LAKE ?= data_lake
 export DO_NOT_TRACK = 1
 export DAGSTER_DISABLE_TELEMETRY = 1
 
-.PHONY: run test ui check sample manifest format lock bench bench-model clean help
+.PHONY: run test ui view check sample manifest format lock bench bench-model clean help
 help:
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -36,6 +36,9 @@ manifest: $(VENV)/installed  ## parse the dbt project for Dagster
 
 ui: manifest  ## Dagster UI on http://127.0.0.1:3000
 	@$(BIN)/credit-pipeline ui --landing $(LANDING) --lake $(LAKE)
+
+view: manifest  ## the UI for who looks on, read-only, on http://127.0.0.1:3001
+	@$(BIN)/credit-pipeline ui --read-only --landing $(LANDING) --lake $(LAKE)
 
 test: manifest  ## all tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile

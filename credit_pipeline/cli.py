@@ -106,22 +106,31 @@ extract_app.command("trace")(trace)
 
 @app.command()
 def ui(
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="3000, or 3001 with --read-only, when not given.")
+    ] = None,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="For who looks on: starts, changes and deletes nothing.")
+    ] = False,
     lake: Lake = None,
     landing: Landing = None,
 ) -> None:
-    """Start the Dagster UI with its daemon on 127.0.0.1; history survives a restart."""
+    """Start the Dagster UI on 127.0.0.1: with its daemon for the operator, or --read-only; history survives a restart."""
     from credit_pipeline.daily_run import dagster_home, forget_dead_runs, prepare
 
     settings = command_settings(landing, lake)
     show_progress()
     prepare(settings)
     dagster_home()
-    forget_dead_runs(settings)
     os.chdir(PROJECT_ROOT)
-    arguments = ["dev", "-w", str(PROJECT_ROOT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
-    executable = str(Path(sys.executable).with_name("dagster"))
-    os.execv(executable, [executable, *arguments])
+    os.environ["DAGSTER_DISABLE_TELEMETRY"] = os.environ["DO_NOT_TRACK"] = "1"
+    where = ["-w", str(PROJECT_ROOT / "workspace.yaml"), "-h", "127.0.0.1"]
+    if read_only:
+        arguments = ["dagster-webserver", "--read-only", *where, "-p", str(port or 3001)]
+    else:
+        forget_dead_runs(settings)
+        arguments = ["dagster", "dev", *where, "-p", str(port or 3000)]
+    os.execv(Path(sys.executable).with_name(arguments[0]), arguments)
 
 
 @app.command()

@@ -114,7 +114,7 @@ def _facts(
     shown = [
         column.name
         for column in definition.stored_columns
-        if column.classification != "personal"
+        if column.personal == "none"
         and column.type not in ("text", "name", "uscc")
         and column.name not in ("quarantine_id", "reported_date")
     ]

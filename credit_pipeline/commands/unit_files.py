@@ -31,12 +31,13 @@ def trace(
     lake: Lake = None,
 ) -> None:
     """Say whose extract, and which release, carries a mark."""
-    from credit_pipeline.extracts.catalogue import key_store, list_extracts
+    from credit_pipeline.extracts.catalogue import list_extracts
     from credit_pipeline.extracts.watermark import trace as trace_mark
+    from credit_pipeline.keys import KeyStore
 
     settings = command_settings(lake=lake)
     newest = {item["unit_id"]: int(item["release_seq"]) for item in list_extracts(settings)}
-    found = trace_mark(mark, newest, key_store(settings).watermark)
+    found = trace_mark(mark, newest, KeyStore(settings.keys_dir).watermark)
     if not found:
         raise BadInput(f"no release of the {len(newest)} units of this lake carries {mark}")
     for one in found:

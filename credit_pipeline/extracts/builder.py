@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from credit_pipeline.extracts.changes import CHANGES, prepare_state
+from credit_pipeline.extracts.classification import allowed
 from credit_pipeline.extracts.correction_tables import CORRECTION_TABLES, read_quarantine
 from credit_pipeline.extracts.encrypted_file import Comments
 from credit_pipeline.extracts.extract_table import ExtractTable
@@ -79,7 +80,7 @@ def unit_tables(
 ) -> dict[str, str | pa.Table]:
     """All tables of one unit's extract, as queries over what `prepare_extracts` made or as finished tables."""
     tables: dict[str, str | pa.Table] = {
-        name: table.slice_sql(unit_id) for name, table in EXTRACT_TABLES.items()
+        name: allowed(name, table.slice_sql(unit_id), table.columns) for name, table in EXTRACT_TABLES.items()
     }
     tables["notice"] = pa.table(
         {

@@ -1,6 +1,7 @@
 """The one `@dbt_assets`: every model and seed of the dbt project, built by one `dbt build` per run; and the quality
 report that people read of it."""
 
+import json
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,6 +21,7 @@ from credit_pipeline.orchestration import (
 )
 from credit_pipeline.settings import DBT_PROJECT_DIR
 from credit_pipeline.transform.champions import champion_dir
+from credit_pipeline.transform.classification import ColumnClass, column_classes
 from credit_pipeline.transform.dbt import (
     MANIFEST_PATH,
     dbt_args,
@@ -65,6 +67,10 @@ class Translator(DagsterDbtTranslator):
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
         return list(super().get_owners(dbt_resource_props) or [OFFICE])
 
+    def get_tags(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, str]:
+        level = dbt_resource_props["config"].get("meta", {}).get("classification")
+        return {**super().get_tags(dbt_resource_props), **({"classification": level} if level else {})}
+
     def get_description(self, dbt_resource_props: Mapping[str, Any]) -> str:
         return str(dbt_resource_props.get("description") or "")
 
@@ -108,12 +114,13 @@ def dbt_build(context: dg.AssetExecutionContext, pipeline: Pipeline, dbt: DbtCli
                 built += 1
                 if built % 10 == 0:
                     log.info("dbt: %d tables built", built)
+    levels = column_classes(json.loads(MANIFEST_PATH.read_text(encoding="utf-8")))
     # Only now is the file free: dagster-dbt's own fetchers would open it with other settings, which DuckDB refuses.
     with connect(settings, target.path, read_only=True) as connection:
         tables = describe_tables(connection)
         digests = table_digests(connection, DECISIVE_TABLES)
     for event in events:
-        yield _with_table_metadata(event, tables, context) if isinstance(event, dg.Output) else event
+        yield _with_table_metadata(event, tables, levels, context) if isinstance(event, dg.Output) else event
     log.info("dbt: %d tables built, all tests passed", built)
     pipeline.audit().append(
         "warehouse_built",
@@ -130,14 +137,21 @@ def dbt_build(context: dg.AssetExecutionContext, pipeline: Pipeline, dbt: DbtCli
 
 
 def _with_table_metadata(
-    event: dg.Output[Any], tables: Mapping[str, TableFacts], context: dg.AssetExecutionContext
+    event: dg.Output[Any],
+    tables: Mapping[str, TableFacts],
+    levels: Mapping[str, Mapping[str, ColumnClass]],
+    context: dg.AssetExecutionContext,
 ) -> dg.Output[Any]:
     key = context.asset_key_for_output(event.output_name)
     facts = tables.get(".".join(key.path))
     if facts is None:
         return event
+    classes = levels.get(".".join(key.path), {})
     columns = [
-        dg.TableColumn(column.name, column.type, description=column.comment) for column in facts.columns
+        dg.TableColumn(
+            column.name, column.type, description=column.comment, tags=_tags(classes.get(column.name))
+        )
+        for column in facts.columns
     ]
     return event.with_metadata(
         {
@@ -146,6 +160,10 @@ def _with_table_metadata(
             "dagster/column_schema": dg.TableSchema(columns),
         }
     )
+
+
+def _tags(found: ColumnClass | None) -> dict[str, str]:
+    return found.tags if found else {}
 
 
 _REPORT_KEY = dg.AssetKey(["quality", "feed_quality_report"])

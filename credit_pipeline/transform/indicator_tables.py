@@ -7,7 +7,7 @@ catalogue itself, and writing the files (indicator_catalogue.py).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from credit_pipeline.transform.indicator_catalogue import Indicator, by_feed
 
@@ -68,16 +68,17 @@ def _text(value: str) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _column(name: str, description: str, kind: str, classification: str) -> str:
+def _column(name: str, description: str, kind: str, classification: str, mask: str = "") -> str:
     return (
         f"      - name: {name}\n        description: {_text(description)}\n        data_type: {kind}\n"
         f"        config:\n          meta:\n            classification: {classification}\n"
+        + (f"            mask: {mask}\n" if mask else "")
     )
 
 
-def _described(columns: dict[str, tuple[str, str, str]]) -> Iterator[str]:
-    for name, (description, kind, classification) in columns.items():
-        yield _column(name, description, kind, classification)
+def _described(columns: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    for name, facts in columns.items():
+        yield _column(name, *facts)
 
 
 def _raw(indicator: Indicator, ending: str = "") -> str:
@@ -123,9 +124,15 @@ def feed_models_yml(indicators: Sequence[Indicator], labels: dict[str, str]) -> 
     tables: dict[str, list[Indicator]] = {}
     for feed, of in by_feed(indicators).items():
         extra = EXTRA.get(feed, ("evidence_count",)) if feed != "registrations" else ()
-        more = dict(PEERS) if feed == "registrations" else {}
+        more: dict[str, tuple[str, ...]] = dict(PEERS) if feed == "registrations" else {}
         if feed == "related_parties":
             more = {
+                "record_no": (
+                    "The related enterprise, or the common person or address. 中文标签：关联方标识",
+                    "string",
+                    "personal",
+                    "drop",
+                ),
                 "related_uscc": ("The related enterprise. 中文标签：关联企业", "string", "confidential"),
                 "hop": (
                     "Steps to it: 1 or 2; 0 for a cluster (common person or address). 中文标签：关联步数",
@@ -152,7 +159,7 @@ def feed_models_yml(indicators: Sequence[Indicator], labels: dict[str, str]) -> 
                 f"Records of {feed} that count or were observed on a day, with what each contributes to the indicators. "
                 f"中文标签：{labels[feed]}指标依据",
                 "",
-                [*_described(COMMON), *_described(PLACE), *_described(more), *contributions, *_facts(extra)],
+                [*_described({**COMMON, **PLACE, **more}), *contributions, *_facts(extra)],
             )
         )
         tables.setdefault("evaluations" if feed in EVALUATIONS else feed, []).extend(of)

@@ -25,9 +25,21 @@ import pyarrow.parquet as pq
 import pytest
 import xlsxwriter
 
+from canary_support import (
+    columns_with,
+    extract_connections,
+    files_with,
+    grade_columns,
+    grades_beside,
+    open_database,
+    texts,
+)
+from credit_pipeline.extracts.classification import extract_columns
 from credit_pipeline.feeds.catalogue import feed_names, get_feed, load_catalogue
 from credit_pipeline.feeds.ingest import ingest_feed, read_ledger
 from credit_pipeline.settings import Settings
+from credit_pipeline.transform.classification import column_classes
+from credit_pipeline.transform.dbt import MANIFEST_PATH
 from tests_support import Place, make_city, make_place
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "fuzz"))
@@ -86,7 +98,12 @@ def junk() -> list[tuple[str, str, bytes]]:
 def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A clean run, the same city with junk, and the day after with planted numbers."""
     clean = make_city(make_place(tmp_path_factory.mktemp("clean")), enterprises=ENTERPRISES, days=1)
-    noisy = make_place(tmp_path_factory.mktemp("noisy"), keys=clean.root / "keys")
+    root = tmp_path_factory.mktemp("noisy")
+    # Whatever a process drops into its home or temporary folder is looked at, too.
+    elsewhere = {"HOME": str(root / "home"), "TMPDIR": str(root / "tmp"), "CREDIT_THREADS": "1"}
+    (root / "home").mkdir()
+    (root / "tmp").mkdir()
+    noisy = make_place(root, keys=clean.root / "keys", extra=elsewhere)
     shutil.copytree(clean.landing, noisy.landing)
     noisy.as_of = clean.as_of
     # Only files that the readers refuse whole: where rows are accepted, results may rightly differ.
@@ -100,6 +117,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     result["tables"] = (clean.tables(), noisy.tables())
     next_day = (date.fromisoformat(noisy.as_of) + timedelta(days=1)).isoformat()
     plant(noisy.landing, next_day)
+    result["enterprise"] = plant_grade_and_names(noisy, next_day)
     done = noisy.command(
         "run", "--landing", str(noisy.landing), "--lake", str(noisy.lake), "--as-of", next_day
     )
@@ -234,18 +252,48 @@ def plant(landing: Path, day: str) -> None:
     put("honours", f"{NUMBERS[39]}.csv", FORMATS["csv"](base_sheet(get_feed("honours"), 700_100)))
 
 
-def _texts(path: Path) -> Iterator[str]:
-    """All that can be read in a file: its bytes as text, and where it is a format that hides text, its cells."""
-    raw = path.read_bytes()
-    yield raw.decode("utf-8", "ignore")
-    yield raw.decode("utf-16-le", "ignore")
-    if raw[:4] == b"PAR1":
-        for column in pq.ParquetFile(path).read().columns:
-            yield " \n".join(str(value) for value in column.to_pylist() if value is not None)
-    elif raw[:4] == b"PK\x03\x04":
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                yield name + archive.read(name).decode("utf-8", "ignore")
+GRADED_E = "C799999"
+"""Number of the listing that forces the planted grade."""
+PERSONS = {
+    "licences": "欧阳探针甲",
+    "related_parties": "司徒探针乙",
+    "registration_changes": "上官探针丙",
+    "inspectors": "诸葛探针丁",
+    "penalties": "皇甫探针戊",
+}
+
+
+def plant_grade_and_names(place: Place, day: str) -> str:
+    """An enterprise that becomes an E on that day, with names of persons in every feed that may bring one."""
+    uscc, name = place.query(
+        "select uscc, enterprise_name from enterprises.enterprises join grading.enterprise_grades using (uscc) "
+        "where platform_grade in ('B', 'C') and industry_section > 'E' and status = 'active' order by uscc limit 1"
+    )[0]
+    changes = {
+        "serious_violations": {
+            "illid": GRADED_E, "uniscid": uscc, "entname": name, "serillrea": "严重违法", "remexcpres": "", "remdate": "",
+            "decorg": "市市场监督管理局", "recorg": "",
+        },
+        "licences": {"XK_XDR_MC": name, "XK_XDR_SHXYM": uscc, "XK_FRDB": PERSONS["licences"], "XK_YXQZI": "2030-01-01"},
+        "penalties": {"CF_XDR_MC": name, "CF_XDR_SHXYM": uscc, "CF_FRDB": PERSONS["penalties"]},
+        "related_parties": {"inv_id": "P799999", "inv": PERSONS["related_parties"], "to_id": uscc, "终止日期": ""},
+        "registration_changes": {
+            "uniscid": uscc, "altitem": "法定代表人变更", "altbe": PERSONS["registration_changes"],
+            "altaf": PERSONS["registration_changes"],
+        },
+        "inspectors": {"人员编号": "C799999", "姓名": PERSONS["inspectors"], "所属单位编码": "411330MS"},
+    }  # fmt: skip
+    for feed, changed in changes.items():
+        sheet = base_sheet(get_feed(feed), 799_999, 1)
+        row = dict(zip(sheet.headers, map(str, sheet.rows[0]), strict=True))
+        kept = {
+            header: value for header, value in row.items() if "证件" not in header and header != "窗口备注"
+        }
+        assert set(changed) <= set(kept), (feed, kept)
+        path = place.landing / feed / day / "planted.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_csv([kept | changed]))
+    return str(uscc)
 
 
 def _databases(place: Place) -> Iterator[tuple[str, str]]:
@@ -324,7 +372,7 @@ def test_no_planted_number_is_anywhere(places: dict[str, Any]) -> None:
             if path.is_file():
                 found += [
                     (f"{folder.name}/{path.relative_to(folder)}", number[:8])
-                    for text in _texts(path)
+                    for text in texts(path)
                     for number in _leaks(text)
                 ]
     for place, text in _databases(noisy):
@@ -338,7 +386,162 @@ def test_what_was_planted_was_read(places: dict[str, Any]) -> None:
     settings = Settings(landing_dir=noisy.landing, lake_dir=noisy.lake)
     ledger = [entry for feed in feed_names() for entry in read_ledger(settings, feed)]
     planted = [entry for entry in ledger if entry["ingest_date"] > noisy.as_of]
-    assert len(planted) == 14 and sum(entry["read"] for entry in planted) > 40
+    assert len(planted) == 20 and sum(entry["read"] for entry in planted) > 40
     assert sum(entry["accepted"] for entry in planted) > 20
-    masked = [text for path in (noisy.lake / "raw" / "penalties").rglob("*.parquet") for text in _texts(path)]
+    masked = [text for path in (noisy.lake / "raw" / "penalties").rglob("*.parquet") for text in texts(path)]
     assert any(f"{NUMBERS[0][:6]}********{NUMBERS[0][14:]}" in text for text in masked)
+
+
+LAKE_TABLES_WITH_GRADES = ("draws/", "extract_state/", "grades/", "training/")
+"""Parquet in which a grade may stand beside a code: frozen frames and draws, the grades of each day, what models are fitted on."""
+
+
+def test_the_planted_grade_is_an_e(places: dict[str, Any]) -> None:
+    """Prevents a canary whose grade never came to be."""
+    where = f"where uscc = '{places['enterprise']}'"
+    noisy: Place = places["noisy"]
+    assert noisy.query(f"select platform_grade from grading.enterprise_grades {where}") == [("E",)]
+    found = {
+        name
+        for feed, name in PERSONS.items()
+        for held in files_with(noisy.lake / "raw" / feed, [name]).values()
+        for name in held
+    }
+    assert found == set(PERSONS.values())
+
+
+def test_no_text_names_a_graded_enterprise(places: dict[str, Any]) -> None:
+    """Prevents a grade in a log, a run's record, its configuration or tags, compiled SQL, the audit log or a draft.
+
+    A grade is one letter, which stands everywhere; the code beside which it would mean something may stand in no text.
+    """
+    noisy: Place = places["noisy"]
+    codes = [code for (code,) in noisy.query("select uscc from grading.enterprise_grades")]
+    assert places["enterprise"] in codes and len(codes) > 100
+    assert [code for code in codes if code in places["output"]] == []
+    pattern = re.compile(f"(?=({'|'.join(codes)}))")
+    found = []
+    for folder in (noisy.lake, *_outside_the_lake(noisy)):
+        for path in sorted(folder.rglob("*")):
+            is_table = path.suffix == ".parquet" or path == noisy.lake / "warehouse.duckdb"
+            if path.is_file() and not is_table and any(pattern.search(text) for text in texts(path)):
+                found.append(f"{folder.name}/{path.relative_to(folder)}")
+    assert found == []
+
+
+def _outside_the_lake(place: Place) -> list[Path]:
+    return [
+        place.root / "dagster_home", place.root / "home", place.root / "tmp", PROJECT / "dbt_project" / "target",
+    ]  # fmt: skip
+
+
+def test_the_planted_grade_stands_in_confidential_columns_only(places: dict[str, Any]) -> None:
+    """Prevents a grade beside a code in a column that more people may see, in the warehouse, a file or an extract."""
+    noisy: Place = places["noisy"]
+    planted: str = places["enterprise"]
+    classes = column_classes(json.loads(MANIFEST_PATH.read_text(encoding="utf-8")))
+    with open_database(noisy.lake / "warehouse.duckdb") as warehouse:
+        found = grade_columns(warehouse, planted)
+        units = {
+            unit
+            for (unit,) in warehouse.execute(
+                "select unit_id from enterprises.enterprise_units where uscc = ?", [planted]
+            ).fetchall()
+        }
+    assert ("grading.enterprise_grades", "platform_grade") in found
+    assert [where for where in found if classes[where[0]][where[1]].level != "confidential"] == []
+    wrong = []
+    for path in sorted(noisy.lake.rglob("*.parquet")):
+        name = str(path.relative_to(noisy.lake))
+        for column in grades_beside(pq.ParquetFile(path).read().to_pylist(), planted):
+            # A line's own rating is a letter, too.
+            is_rating = name.startswith("raw/") and (
+                get_feed(name.split("/")[1]).column(column).classification == "confidential"
+            )
+            if not is_rating and not name.startswith(LAKE_TABLES_WITH_GRADES):
+                wrong.append((name, column))
+    assert wrong == []
+    listed = extract_columns()
+    seen = set()
+    for unit, connection in extract_connections(noisy, units):
+        if columns_with(connection, planted, with_views=False):
+            seen.add(unit)
+        for table, column in grade_columns(connection, planted, with_views=False):
+            name = table.split(".")[1]
+            assert listed[name][column].level == "confidential", f"{unit}: {table}.{column}"
+    assert units and seen == units
+
+
+def test_planted_names_stand_in_personal_columns_only(places: dict[str, Any]) -> None:
+    """Prevents a person's name from reaching anything but the columns that say so, and an extract unmasked."""
+    noisy: Place = places["noisy"]
+    classes = column_classes(json.loads(MANIFEST_PATH.read_text(encoding="utf-8")))
+    assert [name for name in PERSONS.values() if name in places["output"]] == []
+    allowed = ("raw/", "quarantine/", "duplicates/", "warehouse.duckdb")
+    assert [path for path in files_with(noisy.lake, PERSONS.values()) if not path.startswith(allowed)] == []
+    for folder in _outside_the_lake(noisy):
+        assert files_with(folder, PERSONS.values()) == {}, folder
+    with open_database(noisy.lake / "warehouse.duckdb") as warehouse:
+        for feed, name in PERSONS.items():
+            found = columns_with(warehouse, name)
+            assert found, f"{feed}: the planted name was not read"
+            for table, column in found:
+                assert classes[table][column].level == "personal", f"{feed}: {table}.{column}"
+        units = {
+            unit
+            for (unit,) in warehouse.execute(
+                "select unit_id from enterprises.enterprise_units where uscc = ?", [places["enterprise"]]
+            ).fetchall()
+        }
+    listed = extract_columns()
+    for unit, connection in extract_connections(noisy, units):
+        for name in PERSONS.values():
+            for table, column in columns_with(connection, name, with_views=False):
+                found_class = listed[table.split(".")[1]][column]
+                assert found_class.level == "personal" and found_class.mask == "none", (
+                    f"{unit}: {table}.{column}"
+                )
+
+
+def test_secrets_of_draws_and_keys_stay_where_they_belong(places: dict[str, Any]) -> None:
+    """Prevents a ticket, a party's secret or a key in a log, a record of a run, or a table for more eyes."""
+    noisy: Place = places["noisy"]
+    tickets = [ticket for (ticket,) in noisy.query("select ticket from inspection.inspection_draws limit 20")]
+    assert tickets and all(len(ticket) == 64 for ticket in tickets)
+    keys = {
+        word
+        for path in Path(noisy.environment["CREDIT_KEYS_DIR"]).rglob("*")
+        if path.is_file()
+        for word in re.findall(r"[0-9a-f]{64}|[A-Za-z0-9+/]{43,}=*", path.read_text("utf-8", "ignore"))
+    }
+    assert len(keys) > 60
+    for folder in _outside_the_lake(noisy):
+        assert files_with(folder, [*tickets, *keys]) == {}, folder
+    assert [secret for secret in (*tickets, *keys) if secret in places["output"]] == []
+    where_tickets_are = set(files_with(noisy.lake, tickets))
+    assert {
+        path for path in where_tickets_are if not path.startswith(("draws/", "warehouse.duckdb"))
+    } == set()
+    public = {
+        word
+        for word in keys
+        if any(word in text for path in noisy.lake.rglob("manifest.json") for text in texts(path))
+    }
+    assert set(files_with(noisy.lake, keys - public)) == set()
+
+
+def test_files_are_for_their_owner_only(places: dict[str, Any]) -> None:
+    """Prevents a file of the lake or of Dagster that another account of the machine can read."""
+    noisy: Place = places["noisy"]
+    folders = (noisy.lake, noisy.root / "dagster_home", noisy.root / "home", noisy.root / "tmp")
+    paths = [path for folder in folders[:2] for path in (folder, *folder.rglob("*"))]
+    paths += [path for folder in folders[2:] for path in folder.rglob("*")]
+    assert len(paths) > 200
+    assert [str(path) for path in paths if not path.is_symlink() and path.stat().st_mode & 0o077] == []
+
+
+def test_no_value_went_through_an_io_manager(places: dict[str, Any]) -> None:
+    """Prevents an asset that returns rows: Dagster would pickle them in clear under its storage."""
+    storage = places["noisy"].root / "dagster_home" / "storage"
+    files = [path for path in storage.rglob("*") if path.is_file()]
+    assert [path for path in files if "compute_logs" not in path.parts] == []
