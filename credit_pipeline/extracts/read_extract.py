@@ -664,7 +664,7 @@ def print_rows(connection, sql, limit=1000):
 def csv_cell(value):
     """Text that a spreadsheet would take for a formula gets an apostrophe before it."""
     if isinstance(value, str) and re.match("[\\s]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\\t\\r\\n]", value):
-        return value if re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", value) else "'" + value
+        return "'" + value
     return "" if value is None else value
 
 
