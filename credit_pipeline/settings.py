@@ -95,6 +95,11 @@ class Settings(BaseSettings):
         return self.lake_dir / "extracts"
 
     @property
+    def public_dir(self) -> Path:
+        """What anybody may have: published results of inspections."""
+        return self.lake_dir / "public"
+
+    @property
     def audit_dir(self) -> Path:
         return self.lake_dir / "audit"
 

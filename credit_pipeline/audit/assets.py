@@ -14,7 +14,7 @@ _KEY = dg.AssetKey(["audit", "checkpoint"])
     "checkpoint",
     "The audit log's size and head at the end of the run, signed; copies travel in every unit's extract.",
     "审计检查点",
-    deps=[["extracts", "unit_extracts"]],
+    deps=[["extracts", "unit_extracts"], ["extracts", "public_results"]],
     kinds={"json"},
     check_specs=[
         dg.AssetCheckSpec(
