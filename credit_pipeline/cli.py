@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from credit_pipeline.commands.absences import app as absences_app
+from credit_pipeline.commands.backup import app as backup_app
 from credit_pipeline.commands.draw import app as draw_app
 from credit_pipeline.commands.explain import explain
 from credit_pipeline.commands.lake import app as lake_app
@@ -46,6 +47,7 @@ app = typer.Typer(
 extract_app = typer.Typer(no_args_is_help=True, help="The units' encrypted extracts.")
 app.add_typer(extract_app, name="extract")
 app.add_typer(absences_app, name="absences")
+app.add_typer(backup_app, name="backup")
 app.add_typer(draw_app, name="draw")
 app.add_typer(lake_app, name="lake")
 app.add_typer(plan_app, name="plan")
