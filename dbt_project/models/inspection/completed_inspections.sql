@@ -117,6 +117,6 @@ select
     b.results,
     b.outcome,
     e.subject_kind = 'individual_business' as is_natural_person,
-    case when b.ready_on <= b.due_on then least(b.batch_on, b.due_on) else b.batch_on end as public_from
+    case when b.first_known <= b.due_on then least(b.batch_on, b.due_on) else b.batch_on end as public_from
 from batched as b
 join {{ ref("enterprises") }} as e on e.uscc = b.uscc
