@@ -174,6 +174,13 @@ def _blanked(kind: str, feeds: Callable[[Feed], bool]) -> Callable[[Settings, da
     return blank
 
 
+def _may_lose_names(feed: Feed) -> bool:
+    """Not a snapshot, whose old file may hold what is current; not decisions, which are evidence of who decided; not changes of
+    the register, by whose former names enterprises are still found."""
+    is_evidence = feed.information_kind == "decision"
+    return feed.update_pattern == "increment" and not is_evidence and feed.name != "registration_changes"
+
+
 def _extracts(settings: Settings, before: date, dry_run: bool) -> list[_File]:
     """Files of a unit's releases before the current one, once that release has been out long enough."""
     old = []
@@ -217,10 +224,7 @@ def _changed_on(path: Path) -> date:
 
 
 _REMOVERS: Mapping[str, Callable[[Settings, date, bool], list[_File]]] = {
-    # Of a snapshot feed an old file may hold what is current; decisions of the office are evidence of who decided.
-    "raw_personal": _blanked(
-        "raw", lambda feed: feed.update_pattern == "increment" and feed.information_kind != "decision"
-    ),
+    "raw_personal": _blanked("raw", _may_lose_names),
     "quarantine_texts": _blanked("quarantine", lambda feed: True),
     "repair_texts": _blanked("repairs", lambda feed: True),
     "extracts": _extracts,
