@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -283,3 +284,25 @@ def test_without_keys_nothing_is_believed(
         )[0]["files"]
         > 10
     )
+
+
+def test_a_full_disk_leaves_no_half_restored_lake(settings: Settings, tmp_path: Path) -> None:
+    """Prevents a lake that lacks files from standing where the next run would take it for whole."""
+    made(settings, tmp_path / "out")
+    identity = tmp_path / "open.agekey"
+    identity.write_text(str(IDENTITY))
+    identity.chmod(0o600)
+    call = [
+        sys.executable, "-m", "credit_pipeline.cli", "backup", "restore", "--from", str(tmp_path / "out"),
+        "--lake", str(tmp_path / "again"), "--identity", str(identity),
+    ]  # fmt: skip
+    done = subprocess.run(
+        call,
+        env=os.environ | {"CREDIT_KEYS_DIR": str(settings.keys_dir)},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1 and "nothing is left of the attempt" in done.stderr, done.stderr
+    assert not (tmp_path / "again").exists() and list(tmp_path.glob("tmp-restore-*")) == []
