@@ -17,6 +17,7 @@ import typer
 
 from credit_pipeline.commands.absences import app as absences_app
 from credit_pipeline.commands.audit import app as audit_app
+from credit_pipeline.commands.backup import app as backup_app
 from credit_pipeline.commands.draw import app as draw_app
 from credit_pipeline.commands.explain import explain
 from credit_pipeline.commands.extract import app as extract_app
@@ -50,6 +51,7 @@ app = typer.Typer(
 app.add_typer(extract_app, name="extract")
 app.add_typer(absences_app, name="absences")
 app.add_typer(audit_app, name="audit")
+app.add_typer(backup_app, name="backup")
 app.add_typer(draw_app, name="draw")
 app.add_typer(keys_app, name="keys")
 app.add_typer(lake_app, name="lake")

@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -86,6 +86,15 @@ def forget_dead_runs(settings: Settings) -> None:
         return
     if ended:
         log.info("ended %d runs whose process was gone", len(ended))
+
+
+def forget_old_runs(before: date, *, dry_run: bool = False) -> list[str]:
+    """Delete the record of runs that began before the day from this home's Dagster; their ids."""
+    from credit_pipeline.orchestration import delete_old_runs
+
+    moment = datetime.combine(before, time.min, ZoneInfo(TIME_ZONE))
+    with dagster_instance() as instance:
+        return delete_old_runs(instance, moment, dry_run=dry_run)
 
 
 def check_day(settings: Settings, as_of_date: date) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import dagster as dg
@@ -70,6 +70,17 @@ def end_dead_runs(instance: dg.DagsterInstance, settings: Settings, *, but: str 
         )
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
     return [run.run_id for run in dead]
+
+
+def delete_old_runs(instance: dg.DagsterInstance, before: datetime, *, dry_run: bool = False) -> list[str]:
+    """Delete Dagster's record of the runs that ended before the moment, with their events and compute logs."""
+    ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+    old = [run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=ended, created_before=before))]
+    if not dry_run:
+        for run_id in old:
+            instance.compute_log_manager.delete_logs(prefix=[run_id])
+            instance.delete_run(run_id)
+    return sorted(old)
 
 
 class Pipeline(dg.ConfigurableResource):

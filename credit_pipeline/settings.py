@@ -100,6 +100,11 @@ class Settings(BaseSettings):
         return self.lake_dir / "extract_state"
 
     @property
+    def public_dir(self) -> Path:
+        """What anybody may have: published results of inspections."""
+        return self.lake_dir / "public"
+
+    @property
     def audit_dir(self) -> Path:
         return self.lake_dir / "audit"
 

@@ -70,7 +70,7 @@ def _unit_check(name: str, units: dict[str, int], severity: dg.AssetCheckSeverit
     "checkpoint",
     "The audit log's size and head at the end of the run, signed; copies travel in every unit's extract.",
     "审计检查点",
-    deps=[["extracts", "unit_extracts"], receipts],
+    deps=[["extracts", "unit_extracts"], ["extracts", "public_results"], receipts],
     kinds={"json"},
     check_specs=[
         dg.AssetCheckSpec(

@@ -190,7 +190,7 @@ class CheckpointStore:
         return checkpoint
 
     def verify(
-        self, log: AuditLog, public_key: Ed25519PublicKey, *witnesses: Mapping[str, Any]
+        self, log: AuditLog, trusted: Mapping[str, Ed25519PublicKey], *witnesses: Mapping[str, Any]
     ) -> Verification:
         """The log against every checkpoint here and every one brought by `witnesses` (from extracts,
         receipts).
@@ -201,7 +201,7 @@ class CheckpointStore:
         checkpoints = self.all()
         before = GENESIS
         for checkpoint in checkpoints:
-            verify_checkpoint(checkpoint, public_key)
+            verify_checkpoint_by_any(checkpoint, trusted)
             if checkpoint["prev_checkpoint"] != before:
                 raise IntegrityError(
                     f"{self.directory}: the checkpoint at size {checkpoint['size']} does not follow the one "
@@ -210,7 +210,7 @@ class CheckpointStore:
                 )
             before = checkpoint_hash(checkpoint)
         for witness in witnesses:
-            verify_checkpoint(witness, public_key)
+            verify_checkpoint_by_any(witness, trusted)
         return log.verify(
             None, *((checkpoint["size"], checkpoint["head"]) for checkpoint in (*checkpoints, *witnesses))
         )

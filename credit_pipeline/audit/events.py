@@ -145,6 +145,19 @@ EVENTS: dict[str, Event] = {
         "数据包被打开", "The office opened a unit's extract; with the secret shown, if it says so.",
         "unit_id", "release_seq", "is_secret_shown",
     ),
+    "public_results_published": _event(
+        "检查结果已公示", "The public list of inspection results and its statistics became current.",
+        "as_of_date", "revision", "results", "removed", "manifest_sha256",
+    ),
+    "retention_purged": _event(
+        "到期清除", "What policy keeps no longer was removed or blanked.",
+        "as_of_date", "kinds", "record_kind", "before", "files", "rows", "size", "digest",
+    ),
+    "backup_made": _event(
+        "备份完成", "The lake was backed up.",
+        "manifest_sha256", "files", "size", "new_objects", "keys_archive_sha256",
+    ),
+    "backup_restored": _event("备份恢复", "A lake was restored.", "manifest_sha256", "files"),
     "key_added": _event("公钥已登记", "A unit's public key was added.", "unit_id", "key_id"),
     "key_rotated": _event(
         "密钥已更换", "The keys of a unit, of the escrow or of the office were replaced.",

@@ -1,8 +1,9 @@
-"""Dagster asset of stage 5: the units' encrypted extracts."""
+"""Dagster assets of stage 5: the units' encrypted extracts, and the published results of inspections."""
 
 import dagster as dg
 
 from credit_pipeline.extracts.catalogue import office_held_line, publish_all
+from credit_pipeline.extracts.public_results import publish_public_results
 from credit_pipeline.orchestration import Pipeline, as_of_date, daily_asset
 
 
@@ -66,4 +67,32 @@ def unit_extracts(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.M
     )
 
 
-extract_assets = [unit_extracts]
+@daily_asset(
+    "extracts",
+    "public_results",
+    "Results of completed inspections of all kinds in one list for the public, with statistics in which no small group shows; "
+    "signed. Reads neither draws nor grades.",
+    "检查结果公示文件",
+    opens_warehouse=True,
+    deps=[
+        ["public", "inspection_results"],
+        ["inspection", "completed_inspections"],
+        ["policy", "public_policy"],
+    ],
+    kinds={"csv", "json"},
+)
+def public_results(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
+    target = pipeline.target(as_of_date(context))
+    release = publish_public_results(pipeline.settings, target, pipeline.audit(), context.run.run_id)
+    manifest = release.manifest or {"results": 0, "removed": 0}
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": manifest["results"],
+            "removed": manifest["removed"],
+            "new": release.is_new,
+            "folder": dg.MetadataValue.path(pipeline.settings.public_dir),
+        }
+    )
+
+
+extract_assets = [unit_extracts, public_results]

@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from credit_pipeline.audit.log import AuditLog
 from credit_pipeline.errors import CreditPipelineError, IntegrityError
+from credit_pipeline.feeds.blanking import BlankedFiles
 from credit_pipeline.feeds.catalogue import Feed, load_catalogue
 from credit_pipeline.feeds.lake_files import (
     MONTH_RECORD,
@@ -205,8 +206,9 @@ def _write_month(
 ) -> CompactedMonth:
     """Write the file of a month and its record into the prepared folder."""
     paths = [settings.lake_dir / output["path"] for output in outputs]
+    blanked = BlankedFiles(settings, feed.name)
     for path, output in zip(paths, outputs, strict=True):
-        if not path.exists() or file_sha256(path) != output["sha256"]:
+        if not path.exists() or not blanked.is_as_left(path, output, thorough=True):
             raise IntegrityError(
                 f"{output['path']} is not the file that was written, so {month} is left as it is; "
                 "remedy: restore it from the backup, see credit-pipeline lake check"

@@ -19,8 +19,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from credit_pipeline.feeds.blanking import BlankedFiles
 from credit_pipeline.feeds.catalogue import Feed, feed_names
-from credit_pipeline.feeds.lake_files import MonthFiles, file_sha256, lake_parquet, write_atomically
+from credit_pipeline.feeds.lake_files import MonthFiles, lake_parquet, write_atomically
 from credit_pipeline.feeds.lake_schema import INGEST_DATE, KINDS
 from credit_pipeline.settings import Settings
 
@@ -213,7 +214,8 @@ def reconcile(settings: Settings, feed: Feed, *, thorough: bool = False) -> list
     entries = read_ledger(settings, feed.name)
     last_day = max((entry["ingest_date"] for entry in entries), default=None)
     months = MonthFiles(settings, feed.name)
-    differences = []
+    blanked = BlankedFiles(settings, feed.name)
+    differences: list[str] = []
     for entry in entries:
         name = entry["file"]
         if entry["read"] != entry["accepted"] + entry["quarantined"] + entry["duplicates"]:
@@ -225,8 +227,8 @@ def reconcile(settings: Settings, feed: Feed, *, thorough: bool = False) -> list
             if moved is not None:
                 found[kind] += moved["source_rows"]
                 continue
-            wanted = output if thorough or entry["ingest_date"] == last_day else {**output, "sha256": None}
-            found[kind] += _check_file(settings, wanted, kind, name, differences)
+            whole = thorough or entry["ingest_date"] == last_day
+            found[kind] += _check_file(settings, output, kind, name, differences, blanked, thorough=whole)
         for kind, count in COUNT_OF_KIND.items():
             if found[kind] != entry[count]:
                 differences.append(
@@ -234,8 +236,7 @@ def reconcile(settings: Settings, feed: Feed, *, thorough: bool = False) -> list
                 )
     for record in months.records:
         name = f"{feed.name} {record['month']}"
-        wanted = record if thorough else {**record, "sha256": None}
-        rows = _check_file(settings, wanted, "raw", name, differences)
+        rows = _check_file(settings, record, "raw", name, differences, blanked, thorough=thorough)
         if rows != record["rows"] or rows != sum(output["rows"] for output in record["outputs"]):
             differences.append(f"{name}: {record['path']} holds {rows} rows, its record says another number")
     paths = [output["path"] for entry in entries for output in entry["outputs"]]
@@ -257,16 +258,21 @@ def reconcile(settings: Settings, feed: Feed, *, thorough: bool = False) -> list
 
 
 def _check_file(
-    settings: Settings, output: dict[str, Any], kind: str, name: str, differences: list[str]
+    settings: Settings,
+    output: dict[str, Any],
+    kind: str,
+    name: str,
+    differences: list[str],
+    blanked: BlankedFiles,
+    *,
+    thorough: bool,
 ) -> int:
-    """Source rows of a file; adds to the differences if it is not the one that was written."""
+    """Source rows of a file; adds to the differences if it is not the one that was written, with or without its texts."""
     path = settings.lake_dir / output["path"]
     try:
         rows = _rows(path, kind)
         dated = INGEST_DATE.name in pq.read_schema(path).names
-        changed = path.stat().st_size != output["size"] or (
-            output["sha256"] is not None and file_sha256(path) != output["sha256"]
-        )
+        changed = not blanked.is_as_left(path, output, thorough=thorough)
     except (OSError, pa.ArrowException) as error:
         differences.append(f"{name}: {output['path']} cannot be read ({type(error).__name__})")
         return 0

@@ -68,13 +68,14 @@ OPTIONAL: dict[str, set[str]] = {
 """Columns that may be empty. Of a table that is not named here or in `COMPLETE`, only the key may not."""
 COMPLETE = {
     "currencies", "excluded_enterprises", "extract_options", "grade_bounds", "grade_rules", "holidays", "industry_divisions", "inspection_policy",
-    "inspection_result_codes", "label_rules", "measures", "model_policy", "penalty_kinds", "quality_policy",
+    "inspection_result_codes", "label_rules", "measures", "model_policy", "penalty_kinds", "public_policy", "quality_policy",
+    "retention_policy",
     "safety_rules", "size_classes", "subject_kinds", "topup_reasons", "unit_rating_schemes", "unit_system_bounds",
     "unit_system_combinations", "vetoes",
 }  # fmt: skip
 WITHOUT_GAPS = {
     "data_poor_rules", "effect_periods", "extract_options", "grade_bounds", "grade_rules", "inspection_item_groups", "inspection_policy",
-    "model_policy", "quality_policy", "topup_reasons", "vetoes",
+    "model_policy", "public_policy", "quality_policy", "retention_policy", "topup_reasons", "vetoes",
 }  # fmt: skip
 """Tables in which a day without a rule leaves a hole in the grading; elsewhere a gap may be meant."""
 

@@ -35,8 +35,10 @@ PARAMETERS = {
     "inspectors_per_visit": (2, 9), "visits_per_team_day": (1, 50), "inspector_days_per_year": (1, 366),
     "handled_recently_rounds": (0, 12), "former_employer_years": (0, 50), "publication_working_days": (1, 366),
     "rectification_alert_days": (0, 366), "receipt_days": (0, 366), "reports_are_leads": (0, 1), "estimate_years": (1, 20),
+    # A cell below five names people; a list of more than three years tells who is never inspected.
+    "delay_days": (0, 60), "batch_by_month": (0, 1), "window_months": (1, 36), "small_cell": (5, 10**4), "rounding": (1, 100),
 }  # fmt: skip
-"""Range of the parameters of model_policy, quality_policy and inspection_policy; others must be whole numbers."""
+"""Range of the parameters of model_policy, quality_policy, inspection_policy and public_policy; others must be whole numbers."""
 
 
 @cache
@@ -132,7 +134,7 @@ def _shipped(name: str) -> list[Row]:
 
 def parameters(pack: PackCheck) -> None:
     """Whole numbers in their range; none missing, none unknown."""
-    for table in ("model_policy", "quality_policy", "inspection_policy"):
+    for table in ("model_policy", "quality_policy", "inspection_policy", "public_policy"):
         known = {row["parameter"] for row in _shipped(table)}
         present = pack.values(table, "parameter")
         for row in pack.rows(table):

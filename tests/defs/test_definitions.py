@@ -10,7 +10,7 @@ from credit_pipeline.settings import Settings
 from credit_pipeline.transform.dbt import manifest_is_stale, prepare_manifest
 
 GROUPS = {
-    "raw", "lake", "staging", "quality", "enterprises", "indicators", "policy", "grading", "inspection", "extracts", "audit",
+    "raw", "lake", "staging", "quality", "enterprises", "indicators", "policy", "grading", "inspection", "public", "extracts", "audit",
 }  # fmt: skip
 
 
@@ -81,6 +81,7 @@ def test_whatever_opens_the_warehouse_holds_its_pool(defs: dg.Definitions) -> No
         "inspection/round_summary",
         "inspection/plan_what_if",
         "extracts/unit_extracts",
+        "extracts/public_results",
         "grading/training_set",
         "quality/feed_quality_report",
     }

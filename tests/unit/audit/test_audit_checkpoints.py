@@ -19,8 +19,10 @@ from credit_pipeline.audit.checkpoints import (
 )
 from credit_pipeline.audit.log import GENESIS, AuditLog
 from credit_pipeline.errors import BadInput, IntegrityError
+from credit_pipeline.keys import public_key_id
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+TRUSTED = {public_key_id(KEY.public_key()): KEY.public_key()}
 TIME = datetime(2026, 3, 1, tzinfo=UTC)
 VECTORS = json.loads(
     (Path(__file__).parents[1] / "inspection" / "vectors" / "sampling_vectors.json").read_text("utf-8")
@@ -56,7 +58,7 @@ def test_checkpoints_chain_and_are_stored_by_size(log: AuditLog, store: Checkpoi
     assert (first["prev_checkpoint"], second["prev_checkpoint"]) == (GENESIS, checkpoint_hash(first))
     assert second["frame_root"] == "a" * 64, "the newest frame's root is carried on"
     assert store.latest() == second and store.all() == [first, second]
-    assert store.verify(log, KEY.public_key()).ok
+    assert store.verify(log, TRUSTED).ok
 
 
 def test_a_checkpoint_without_new_events_is_the_one_before(log: AuditLog, store: CheckpointStore) -> None:
@@ -113,10 +115,10 @@ def test_a_removed_or_forged_checkpoint_is_found(log: AuditLog, store: Checkpoin
     kept = middle.read_bytes()
     middle.unlink()
     with pytest.raises(IntegrityError, match="removed or replaced"):
-        store.verify(log, KEY.public_key())
+        store.verify(log, TRUSTED)
     middle.write_bytes(kept.replace(b'"size":7', b'"size":6'))
     with pytest.raises(IntegrityError, match="signature"):
-        store.verify(log, KEY.public_key())
+        store.verify(log, TRUSTED)
     middle.write_bytes(b"[]")
     with pytest.raises(IntegrityError, match="not a checkpoint"):
         store.all()
@@ -128,5 +130,5 @@ def test_a_witness_from_an_extract_counts_although_the_store_lost_it(
     witness = store.add(log, KEY)
     (store.directory / "5.json").unlink()
     log.path.write_bytes(b"".join(log.path.read_bytes().splitlines(keepends=True)[:4]))
-    assert store.verify(log, KEY.public_key()).ok
-    assert not store.verify(log, KEY.public_key(), witness).ok
+    assert store.verify(log, TRUSTED).ok
+    assert not store.verify(log, TRUSTED, witness).ok

@@ -72,7 +72,10 @@ def test_every_column_of_an_extract_is_listed_and_no_other() -> None:
 def test_a_grade_is_confidential_in_every_table() -> None:
     """Prevents a grade or a place in a draw listed below its level."""
     for table, columns in extract_columns().items():
-        if table in ("measures", "parties_to_review"):  # Measures per grade, of no enterprise; parties not yet known.
+        if table in (
+            "measures",
+            "parties_to_review",
+        ):  # Measures per grade, of no enterprise; parties not yet known.
             continue
         for name, found in columns.items():
             if set(name.split("_")) & {"grade", "rank", "quota", "stratum", "ratio", "points", "reason"} - (
