@@ -22,6 +22,7 @@ import pyarrow as pa
 from credit_pipeline.audit.checkpoints import CheckpointStore
 from credit_pipeline.audit.log import AuditLog
 from credit_pipeline.inspection.draws import parties, protocol
+from credit_pipeline.inspection.draws.draw import DRAW_SQL
 from credit_pipeline.inspection.draws.entropy import Announcement
 from credit_pipeline.inspection.draws.parties import Party
 from credit_pipeline.inspection.rounds.bundle import write_bundle
@@ -152,7 +153,7 @@ def rule(names: tuple[str, ...] = PARTIES, source: str = "KL8") -> dict[str, Any
                     "lag_days": 1 if source != "NONE" else 0, "fallback_after_days": 14},
         "topup_reasons": ["deregistered", "merged", "moved_out", "revoked", "untraceable"],
         "inspectors_per_visit": 2, "pair_rule": "ceil(visits*C(k,2)/C(inspectors,2))+1", "algorithm": "DRAW1",
-        "draw_sql_sha256": hashlib.sha256(b"golden sql").hexdigest(),
+        "draw_sql_sha256": hashlib.sha256(DRAW_SQL.encode()).hexdigest(),
         "verifier_sha256": hashlib.sha256(b"golden verifier").hexdigest(),
     }  # fmt: skip
 
