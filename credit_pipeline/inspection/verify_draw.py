@@ -1165,19 +1165,19 @@ def check_replacements(known, statements, teams, source_of):
 
 def check_steps(bundle, known):
     """Each step of the log says of the round what the files of the bundle say, and so do all steps after it."""
-    public, freeze, says, files, times = known["form"] == "public", known["freeze"], {}, {}, {}
-    says = dict(plan_id=known["plan_id"], round=known["round"], freeze_root=known["freeze_root"], commitments=[],
-                entropy=None, seed_commitment=None, drawn_count=None, draw_sql_sha256=None, top_ups=0, waves=0,
-                wave_roots=[], unassigned_units=[], replacements=0, aborted_from=None)
-    says.update((name, freeze[name])
-                for name in ("frozen_date", "frame_root", "frame_size", "eligible_count", "unit_sizes"))
-    stored = {}  # the digests of the step before
+    public, freeze, rule = known["form"] == "public", known["freeze"], known["rule"]
+    says = {name: freeze[name] for name in ("plan_id", "round", "frozen_date", "frame_root", "frame_size", "eligible_count",
+                                            "unit_sizes")}
+    says.update(freeze_root=known["freeze_root"], commitments=[], entropy=None, seed_commitment=None, drawn_count=None,
+                draw_sql_sha256=None, top_ups=0, waves=0, wave_roots=[], unassigned_units=[], replacements=0,
+                aborted_from=None)
+    files, times, stored = {}, {}, {}  # the statements so far, the days, the digests of the step before
     for number, (_, event, time, details, before, state) in enumerate(known["steps"], 1):
         where = "log.jsonl, event %s" % event
         times[event] = shanghai_day(time, where)
         says.update(step=number, last_event=event, state=state)
         if event == "round_frame_frozen":
-            files.update({"rule.json": known["rule"], "freeze.json": freeze})
+            files.update({"rule.json": rule, "freeze.json": freeze})
         elif event == "round_committed":
             says["commitments"] = [[one["party"], one["commitment"]] for one in known["commitments"]]
             files.update(("commitment-%s.json" % one["party"], one) for one in known["commitments"])
@@ -1186,7 +1186,7 @@ def check_steps(bundle, known):
             says["entropy"], files["entropy.json"] = known["entropy"]["entropy"], known["entropy"]
             check_entropy_days(known, times)
         elif event == "round_drawn":
-            says["seed_commitment"], says["draw_sql_sha256"] = known["seed_commitment"], known["rule"]["draw_sql_sha256"]
+            says["seed_commitment"], says["draw_sql_sha256"] = known["seed_commitment"], rule["draw_sql_sha256"]
             says["drawn_count"] = field(details, "drawn_count", int, where) if public else known["drawn_count"]
         elif event == "round_topped_up":
             says["top_ups"] += 1

@@ -81,6 +81,12 @@ def test_golden_bundles_still_come_out(tmp_path: Path) -> None:
         assert companions <= names
 
 
+def test_the_worked_example_of_the_format_page_is_the_golden_round() -> None:
+    """Whoever writes a verifier of his own compares with these digits; golden_round.py writes them."""
+    page = golden_round.FORMAT_PAGE.read_text("utf-8")
+    assert golden_round.worked_example(GOLDEN_DIR / "authorised") in page
+
+
 @pytest.mark.parametrize("python", _interpreters())
 @pytest.mark.parametrize("form", ["authorised", "public"])
 def test_the_verifier_runs_alone_under_every_python(python: str, form: str) -> None:
@@ -397,6 +403,16 @@ def test_a_joint_plan_with_the_enterprises_of_another_unit_is_found(tmp_path: Pa
         folder = write_bundle(golden.settings, PLAN, ROUND, tmp_path / str(public), public).directory
         code, text = verify(folder)
         assert code == 1 and "unit B02 stands there, but by the rule A01 alone draws" in text, text
+
+
+def test_a_round_is_drawn_by_the_query_that_its_rule_names(tmp_path: Path) -> None:
+    """A release with another query may not draw a round frozen before it: no verifier would accept the bundle."""
+    golden = GoldenRound(tmp_path)
+    golden.rule_changes = {"draw_sql_sha256": "78" * 32}
+    with pytest.raises(BadInput, match="frozen with another query"):
+        for _ in golden.steps():
+            pass
+    assert golden.office.store.record(PLAN, ROUND).state == "ENTROPY"
 
 
 def _everybody_drawn_for_general(frame: list[dict[str, Any]]) -> list[dict[str, Any]]:
