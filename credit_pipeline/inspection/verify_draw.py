@@ -55,34 +55,29 @@ STEPS = {  # event of the log: the states in which it may come ("" is none yet),
 }
 
 HASH, SALT, SIGNATURE = "[0-9a-f]{64}", "[0-9a-f]{32}", "[0-9a-f]{128}"
-COUNT, FLAG, GRADE = "0|[1-9][0-9]{0,14}", "[01]", "[A-E]"  # A is the best
+COUNT, FLAG = "0|[1-9][0-9]{0,14}", "[01]"
 UNIT, ITEM, USCC = "[0-9A-Z]{1,12}", "[0-9A-Z][0-9A-Z_-]{0,31}", "[0-9A-HJ-NPQRTUWXY]{18}"
 REGION, REASON, SKILLS = "[0-9]{0,12}", r"[^|\x00-\x1f\x7f]{0,200}", r"[^|\x00-\x1f\x7f]{0,400}"
 INSPECTOR, PARTY = r"[^|;:,\s\x00-\x1f\x7f]{1,64}", "[a-z][a-z0-9_]{0,31}"
 DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 TIME = DAY + "T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
 
-KEYS = {"frame.csv": 3, "quotas.csv": 3, "roster.csv": 3, "recusals.csv": 3}  # so many columns order the rows
-COLUMNS = {
-    "frame.csv": (
-        ("unit_id", UNIT), ("item_code", ITEM), ("uscc", USCC), ("platform_grade", GRADE), ("region", REGION),
-        ("is_safety_related", FLAG), ("excluded_reason", REASON), ("salt", SALT)),
-    "quotas.csv": (
-        ("unit_id", UNIT), ("item_code", ITEM), ("platform_grade", GRADE), ("stratum_size", COUNT),
-        ("drawn_before", COUNT), ("ratio_bp", COUNT), ("rounds_due", COUNT), ("rounds_per_year", COUNT),
-        ("rounding", "ceil|half_up|floor"), ("target", COUNT), ("quota", COUNT), ("salt", SALT)),
-    "roster.csv": (
-        ("wave", COUNT), ("unit_id", UNIT), ("inspector_id", INSPECTOR), ("is_leader", FLAG), ("region_prefix", REGION),
-        ("skills", SKILLS), ("excluded_reason", REASON), ("salt", SALT)),
-    "recusals.csv": (("wave", COUNT), ("inspector_id", INSPECTOR), ("uscc", USCC), ("reason", REASON), ("salt", SALT)),
-    "draw.csv": (
-        ("unit_id", UNIT), ("item_code", ITEM), ("uscc", USCC), ("platform_grade", GRADE), ("ticket", HASH),
-        ("rank", COUNT), ("stratum_size", COUNT), ("quota", COUNT), ("is_drawn", FLAG)),
-    "assignments.csv": (
-        ("wave", COUNT), ("unit_id", UNIT), ("draw_unit_id", UNIT), ("uscc", USCC), ("inspector_id", INSPECTOR),
-        ("role", "leader|member"), ("position", COUNT), ("eligible_count", COUNT), ("rank_taken", COUNT),
-        ("skipped", r"[^\x00-\x1f\x7f]{0,9000}")),
+FORMS = {  # of the columns; a column that is not named here is a whole number, COUNT
+    "unit_id": UNIT, "draw_unit_id": UNIT, "item_code": ITEM, "uscc": USCC, "platform_grade": "[A-E]", "region": REGION,
+    "region_prefix": REGION, "inspector_id": INSPECTOR, "skills": SKILLS, "excluded_reason": REASON, "reason": REASON,
+    "is_safety_related": FLAG, "is_leader": FLAG, "is_drawn": FLAG, "role": "leader|member", "ticket": HASH, "salt": SALT,
+    "rounding": "ceil|half_up|floor", "skipped": r"[^\x00-\x1f\x7f]{0,9000}",
 }
+COLUMNS = {name: [(column, FORMS.get(column, COUNT)) for column in columns.split()] for name, columns in {
+    "frame.csv": "unit_id item_code uscc platform_grade region is_safety_related excluded_reason salt",
+    "quotas.csv": "unit_id item_code platform_grade stratum_size drawn_before ratio_bp rounds_due rounds_per_year rounding "
+                  "target quota salt",
+    "roster.csv": "wave unit_id inspector_id is_leader region_prefix skills excluded_reason salt",
+    "recusals.csv": "wave inspector_id uscc reason salt",
+    "draw.csv": "unit_id item_code uscc platform_grade ticket rank stratum_size quota is_drawn",
+    "assignments.csv": "wave unit_id draw_unit_id uscc inspector_id role position eligible_count rank_taken skipped",
+}.items()}
+SORTED_BY = {"frame.csv": 3, "quotas.csv": 3, "roster.csv": 3, "recusals.csv": 3}  # the first columns, no two rows alike
 STATEMENTS = {  # fields beside `format`, `plan_id`, `round` (`number` for TOPUP1 and REPLACED1); only RULE1 may have more
     "RULE1": {"items": list, "parties": list, "entropy": dict, "topup_reasons": list, "inspectors_per_visit": int,
               "rounds_per_year": int, "initiator": r"\*|" + UNIT, "cooperating_units": list, "draw_sql_sha256": HASH},
@@ -137,24 +132,19 @@ PUBLIC_FORM = ("PUBLIC FORM: frame, grades, quotas, tickets, draw, top-ups and i
 
 # === 2 Reading =================================================================================================
 
-
 class Wrong(Exception):
     """The bundle says something that is not so: exit code 1."""
 
-
 class Unreadable(Exception):
     """Nothing can be said about this bundle: exit code 2."""
-
 
 def need(condition, sentence, *values):
     if not condition:
         raise Wrong(sentence % values)
 
-
 def legible(condition, sentence, *values):
     if not condition:
         raise Unreadable(sentence % values)
-
 
 class Bundle:
     """The folder, its JSON files (all small but the log) and its tables, which are read row by row."""
@@ -184,7 +174,7 @@ class Bundle:
 
     def rows(self, name):
         """(number, fields) of the rows of a table, each field of its form, the keys ascending. Row 1 is the header."""
-        columns, keys, before, number = COLUMNS[name], KEYS.get(name, 0), None, 0
+        columns, keys, before, number = COLUMNS[name], SORTED_BY.get(name, 0), None, 0
         whole = re.compile("\x1f".join("(?:%s)" % pattern for _, pattern in columns))
         try:
             with open(self.path(name), encoding="utf-8", newline="\n") as file:
@@ -212,7 +202,6 @@ class Bundle:
             raise Unreadable("%s, near row %d: it is not UTF-8 text" % (name, number + 1))
         legible(number, "%s is empty, even of its first row", name)
 
-
 def split_csv(line, name, number):
     """The fields of a line, which must be written in the one way of the format; no field holds a line end."""
     text = line[:-1]
@@ -229,11 +218,9 @@ def split_csv(line, name, number):
             "them: the file was rewritten", name, number)
     return row
 
-
 def short(value):
     text = ascii(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
 
 def parse_json(data, name):
     """JSON without floats, doubled keys or numbers that readers could understand differently."""
@@ -242,7 +229,7 @@ def parse_json(data, name):
         raise Unreadable("%s: the number %s has no place in a bundle" % (name, short(text)))
 
     def whole(text):
-        return int(text) if len(text) <= 16 else refuse(text)
+        return int(text) if len(text) <= 17 and abs(int(text)) < 2**53 else refuse(text)
 
     def once(pairs):
         legible(len(dict(pairs)) == len(pairs), "%s: a JSON object has the same key twice", name)
@@ -258,14 +245,12 @@ def parse_json(data, name):
     except ValueError as error:
         raise Unreadable("%s is not JSON: %s" % (name, error))
 
-
 def canonical(value):
     """The one byte string of a JSON value: keys sorted, no spaces, UTF-8."""
     try:
         return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     except (UnicodeEncodeError, RecursionError):
         raise Unreadable("a JSON value has half a character, or is nested deeper than any bundle")
-
 
 def field(holder, name, kind, where):
     """`holder[name]`, which must be there and of its kind: a pattern for text, or a Python type."""
@@ -279,7 +264,6 @@ def field(holder, name, kind, where):
              "%s: %s is %s, a %s was expected", where, name, short(value), kind.__name__)
     return value
 
-
 def people(names, where):
     """The different persons: without regard to case and blanks at the ends, and with no invisible character."""
     for name in names:
@@ -288,13 +272,11 @@ def people(names, where):
              "%s: the name %s holds an invisible character", where, short(name))
     return {name.strip().casefold() for name in names}
 
-
 def day(text, where):
     try:
         return date(int(text[0:4]), int(text[5:7]), int(text[8:10]))
     except ValueError:
         raise Wrong("%s: %s is not a day of the calendar" % (where, short(text)))
-
 
 def shanghai_day(time, where):
     """The day in China (UTC+8, no summer time) of a UTC time."""
@@ -303,22 +285,17 @@ def shanghai_day(time, where):
     except (ValueError, OverflowError):
         raise Wrong("%s: %s is not a time" % (where, short(time)))
 
-
 # === 3 Hashes and signatures ===================================================================================
-
 
 def sha256(text):
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
-
 def labelled_sha256(label, value):
     return hashlib.sha256(label + canonical(value)).hexdigest()
-
 
 def stored_sha256(statement):
     """SHA-256 of the file in which the office keeps a statement: canonical JSON and a line end."""
     return hashlib.sha256(canonical(statement) + b"\n").hexdigest()
-
 
 def file_sha256(path):
     digest = hashlib.sha256()
@@ -326,7 +303,6 @@ def file_sha256(path):
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
-
 
 class MerkleTree:
     """Root of a list of leaves by RFC 6962, added one by one; `peaks` are the roots of the full subtrees so far."""
@@ -350,19 +326,16 @@ class MerkleTree:
             node = hashlib.sha256(b"\x01" + left + node).digest()
         return node.hex()
 
-
 # Ed25519 by RFC 8032, section 5.1; points are (X, Y, Z, T) with x = X/Z, y = Y/Z, x*y = T/Z: slow and plain.
 P = 2**255 - 19  # the field
 L = 2**252 + 27742317777372353535851937790883648493  # the order of the base point
 D = -121665 * pow(121666, P - 2, P) % P  # the curve: -x^2 + y^2 = 1 + D x^2 y^2
-
 
 def point_add(a, b):
     u, v = (a[1] - a[0]) * (b[1] - b[0]) % P, (a[1] + a[0]) * (b[1] + b[0]) % P
     c, d = 2 * a[3] * b[3] * D % P, 2 * a[2] * b[2] % P
     e, f, g, h = v - u, d - c, d + c, v + u
     return e * f % P, g * h % P, f * g % P, e * h % P
-
 
 def point_multiply(number, point):
     total = (0, 1, 1, 0)
@@ -372,7 +345,6 @@ def point_multiply(number, point):
         point = point_add(point, point)
         number >>= 1
     return total
-
 
 def point_from_bytes(data):
     """The point of its 32 bytes, or None when no point has them."""
@@ -390,13 +362,10 @@ def point_from_bytes(data):
         x = P - x
     return x, y, 1, x * y % P
 
-
 def same_point(a, b):
     return (a[0] * b[2] - b[0] * a[2]) % P == 0 and (a[1] * b[2] - b[1] * a[2]) % P == 0
 
-
 BASE = point_from_bytes((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
-
 
 def signature_is_good(public_key, message, signature):
     """Whether `signature` (128 hex digits) of `message` (bytes) was made by the owner of `public_key` (64)."""
@@ -410,22 +379,18 @@ def signature_is_good(public_key, message, signature):
     k = int.from_bytes(hashlib.sha512(r_bytes + key_bytes + message).digest(), "little") % L
     return same_point(point_multiply(s, BASE), point_add(r, point_multiply(k, key)))
 
-
 def need_signature(holder, key, label, where, unsigned=("signature",)):
     """That `signature` of a JSON object was made with this key over all its other fields."""
     content = {name: value for name, value in holder.items() if name not in unsigned}
     need(signature_is_good(key, label + canonical(content), str(holder["signature"])),
          "%s: the signature is not one of key %s over this content", where, key)
 
-
 # === 4 What the checks share ===================================================================================
 # Each check takes the bundle and `known`, what the checks before it computed, and returns a sentence for the report.
 # It raises Wrong at the first thing that is not so.
 
-
 class NotReached(Exception):
     """An earlier check failed, so this one has nothing to compare with."""
-
 
 class Known:
     """What the checks have established, by name: computed here, never taken from the bundle unchecked."""
@@ -445,14 +410,12 @@ class Known:
     def leave_open(self, sentence, *values):
         self.open.append(sentence % values)
 
-
 def not_yet(known, state, name, content):
     """Whether the round has not come as far as `state`, and so has no content here. An aborted one: where it stopped."""
     if STATES.index(known["reached"]) >= STATES.index(state):
         return False
     need(not content, "%s: the round has not come so far", name)
     return True
-
 
 def statement(value, kind, known, where, number=None):
     """The statement of this kind and of this round (or with this number), with its fields and no others."""
@@ -470,7 +433,6 @@ def statement(value, kind, known, where, number=None):
         field(value, name, form, where)
     return value
 
-
 def compare(name, found, expected):
     """The rows of a table against those that were computed: the first difference is named."""
     number = 1
@@ -483,9 +445,7 @@ def compare(name, found, expected):
     extra = next(found, None)
     need(extra is None, "%s, row %d: a row that the seed does not give: %s", name, number + 1, short(extra))
 
-
 # === 5 Manifest and rule =======================================================================================
-
 
 def check_manifest(bundle, known):
     """bundle.json lists every file with its SHA-256 and is signed by the office that made the draw."""
@@ -520,7 +480,6 @@ def check_manifest(bundle, known):
     if abort:
         known["reached"] = field(abort, "aborted_from", "|".join(STATES[:5]), "abort.json")
     return "%d files, none missing, none added, none changed; signed by %s" % (len(files), key[:16])
-
 
 def check_plan(bundle, known):
     """plan.json: the rule of the round, which holds the public keys of all parties."""
@@ -567,17 +526,14 @@ def check_plan(bundle, known):
     known["rule"], known["items"], known["parties"] = rule, items, parties
     return "%d item(s), %d part%s, entropy %s" % (len(items), len(parties), "y" if len(parties) == 1 else "ies", source)
 
-
 def ordered_by_a_superior(known, unit, item):
     """Whether the rule lets grade A be drawn here although safety is no concern."""
     tasks = known["rule"].get("superior_tasks", [])
     return any(task["unit_id"] in ("*", unit) and task["item_code"] in ("*", item) for task in tasks)
 
-
 # === 6 The log =================================================================================================
 
 Step = namedtuple("Step", "seq event time details before state")  # before, state: of the round, around the step
-
 
 def check_log(bundle, known):
     """log.jsonl: an unbroken chain; the steps of this round forward only."""
@@ -619,9 +575,7 @@ def check_log(bundle, known):
         known.leave_open(HIDDEN_LINES)
     return "%d lines, chain unbroken; %d steps of this round, each in its place" % (len(heads) - 1, len(steps))
 
-
 # === 7 What was frozen =========================================================================================
-
 
 def check_freeze(bundle, known):
     """freeze.json: one statement that binds rule, frame, quotas and roster; the parties signed its hash."""
@@ -641,12 +595,10 @@ def check_freeze(bundle, known):
     known.leave_open(COMPLETE)
     return "freeze root %s" % known["freeze_root"]
 
-
 def need_drawing_unit(known, unit, where):
     """In a joint plan the initiator alone draws, for all."""
     initiator = known["rule"]["initiator"]
     need(initiator in ("*", unit), "%s: unit %s stands there, but by the rule %s alone draws", where, unit, initiator)
-
 
 def check_frame(bundle, known):
     """frame.csv: every enterprise of every unit and item, the excluded ones with their reason, under one root."""
@@ -677,7 +629,6 @@ def check_frame(bundle, known):
          size - excluded, freeze["eligible_count"])
     known["strata"], known["facts_of"] = strata, facts_of
     return "%d rows, %d of them excluded with a reason; root as frozen" % (size, excluded)
-
 
 def check_quotas(bundle, known):
     """quotas.csv: how many of each unit, item and grade, with the whole arithmetic."""
@@ -711,7 +662,6 @@ def check_quotas(bundle, known):
     known["quotas"] = quotas
     return "%d strata; sizes as in the frame, targets and quotas recomputed; no worse grade has a lower ratio" % len(quotas)
 
-
 def check_roster(bundle, known):
     """roster.csv and recusals.csv: who may inspect, and whom not; wave 0 is what was frozen before the entropy."""
     available, barred, trees = {0: {}}, {0: set()}, {0: MerkleTree()}
@@ -733,7 +683,6 @@ def check_roster(bundle, known):
 
 # === 8 The seed ================================================================================================
 
-
 def check_commitments(bundle, known):
     """commitments.json: every party signed this very freeze and its own hidden number."""
     statements, parties = bundle.json("commitments.json", list), known["parties"]
@@ -751,7 +700,6 @@ def check_commitments(bundle, known):
         field(one, "escrow_sha256", "" if len(parties) == 1 else HASH, where)
     known["commitments"] = statements
     return "signed by %s, all over this freeze" % ", ".join(parties)
-
 
 def check_entropy(bundle, known):
     """entropy.json: the public number, announced after all commitments were made."""
@@ -771,7 +719,6 @@ def check_entropy(bundle, known):
     known["entropy"] = content
     return text
 
-
 def announcement_text(one):
     """SOURCE:issue:numbers; refused if that lottery cannot have drawn them."""
     need(set(one) == {"source", "issue", "announced_date", "numbers"}, "entropy.json: an announcement has other fields")
@@ -785,7 +732,6 @@ def announcement_text(one):
     issue_year = {5: 2000 + int(issue[:2]), 7: int(issue[:4])}.get(len(issue), year)
     need(issue_year == year, "entropy.json: issue %s was not announced in %d", issue, year)
     return "%s:%s:%s" % (source, issue, numbers)
-
 
 def check_seed(bundle, known):
     """reveals.json opens the commitments; with the entropy they give the seed, and nothing else does."""
@@ -817,7 +763,6 @@ def check_seed(bundle, known):
     known["seed"], known["seed_commitment"] = seed, content["seed_commitment"]
     return "all %d reveals open their commitments, signed for this entropy; seed recomputed" % len(statements)
 
-
 def check_reveal(one, committed, named, known):
     """A party signed which lottery issue it saw: who knows all numbers cannot take another issue afterwards."""
     where = "reveals.json, party " + one["party"]
@@ -833,23 +778,20 @@ def check_reveal(one, committed, named, known):
     if signer != one["party"]:
         known.leave_open(FROM_ESCROW, one["party"], signer)
 
-
 # === 9 The draw ================================================================================================
-
 
 def check_draw(bundle, known):
     """draw.csv: every ticket and rank of every eligible enterprise, and that the first `quota` are drawn."""
     if not_yet(known, "DRAWN", "draw.csv", next(bundle.rows("draw.csv"), None)):
         return "none yet"
     statements = bundle.json("topups.json", list)
-    topped = {(one.get("unit_id"), one.get("uscc")) for one in statements if isinstance(one, dict)}
+    topped = {(str(one.get("unit_id")), str(one.get("uscc"))) for one in statements if isinstance(one, dict)}
     drawn, reserves = {}, {}
     compare("draw.csv", bundle.rows("draw.csv"), ranked(bundle, known, topped, drawn, reserves))
     places = sum(map(len, drawn.values()))
     known["drawn"], known["drawn_count"], known["reserves"] = drawn, places, reserves
     return "%d tickets and ranks recomputed; %d places drawn, %d visits; nobody else" % (
         known["freeze"]["eligible_count"], places, len(drawn))
-
 
 def ranked(bundle, known, topped, drawn, reserves):
     """The rows of draw.csv. Fills `drawn`, {(unit, uscc): [(item, grade)]}, and `reserves`, {(unit, item, grade): [uscc in
@@ -870,9 +812,7 @@ def ranked(bundle, known, topped, drawn, reserves):
             if any((unit, uscc) in topped for _, uscc in cell):
                 reserves[unit, item, grade] = [uscc for _, uscc in cell[quota:]]
 
-
 # === 10 Top-ups ================================================================================================
-
 
 def check_top_ups(bundle, known):
     """topups.json: an enterprise that cannot be inspected is replaced by the next rank, for a listed reason."""
@@ -905,16 +845,13 @@ def check_top_ups(bundle, known):
     known["places"], known["closed"], known["top_ups"] = places, closed, statements
     return "%d top-up(s), each by the next rank of its cell" % len(statements)
 
-
 def wanted_of(known, pair, top_ups):
     """(region, skills) that a visit of (unit that drew, uscc) asks for after so many top-ups; None: no visit then."""
     held = [known["items"][item] for since, item, _ in known["places"][pair] if since <= top_ups]
     skills = {one for item in held for one in item["required_skill"].split("+") if one}
     return (known["facts_of"][pair[1]][1], frozenset(skills)) if held else None
 
-
 # === 11 Who inspects: section 11 of docs/draw-format.md ========================================================
-
 
 class Flow:
     """A network of whole numbers: `left[a][b]` is how much more can go from a to b; what is 0 is not there."""
@@ -965,14 +902,12 @@ class Flow:
         self.send(way)
         return True
 
-
 def candidates_of(seed, uscc, wanted, available, barred):
     """Who may go to this enterprise, in its seeded order."""
     region, skills = wanted
     may_go = [one for one, (_, prefix, held) in available.items()
               if (one, uscc) not in barred and (not region or region.startswith(prefix)) and skills <= held]
     return sorted(may_go, key=lambda one: (sha256("ASSIGN1|%s|%s|%s" % (seed, uscc, one)), one))
-
 
 def choose_teams(seed, unit, visits, available, barred, k, earlier):
     """The teams of one unit: [uscc, inspector, is leader of the visit, candidates, rank, skipped], or None if impossible.
@@ -1068,11 +1003,9 @@ def choose_teams(seed, unit, visits, available, barred, k, earlier):
         count_pairs(pairs, team)
     return chosen
 
-
 def count_pairs(pairs, team):
     for pair in map(frozenset, itertools.combinations(team, 2)):
         pairs[pair] = pairs.get(pair, 0) + 1
-
 
 def check_assignment(bundle, known):
     """assignments.csv, replacements.json: the seeded order gives each visit these inspectors and no others."""
@@ -1130,7 +1063,6 @@ def check_assignment(bundle, known):
     return "%d inspectors of %d visits in %d wave(s), replayed; %d replaced later" % (
         len(expected), len(teams), len(waves), len(statements))
 
-
 def check_replacements(known, statements, teams, source_of):
     """A recusal declared after the assignment: the next in that enterprise's order goes, as things stood then."""
     events = [step.details for step in known["steps"] if step.event == "round_inspector_replaced"]
@@ -1159,9 +1091,7 @@ def check_replacements(known, statements, teams, source_of):
         known.leave_open(HAD_TO_LEAVE, leaving, uscc, short(one["reason"]))
     need(len(statements) == len(events), "replacements.json holds %d replacements, the log %d", len(statements), len(events))
 
-
 # === 12 The log against the files ==============================================================================
-
 
 def check_steps(bundle, known):
     """Each step of the log says of the round what the files of the bundle say, and so do all steps after it."""
@@ -1219,7 +1149,6 @@ def check_steps(bundle, known):
         stored = logged
     return "roots, digests and counts of all %d steps agree with the files" % len(known["steps"])
 
-
 def check_commitment_days(known, times):
     first, last, latest = times["round_frame_frozen"], times["round_committed"], date.min
     for one in known["commitments"]:
@@ -1231,7 +1160,6 @@ def check_commitment_days(known, times):
              one["party"], signed, last)
     if last > latest and known["rule"]["entropy"]["source"] != "NONE":
         known.leave_open(LOGGED_LATE, (last - latest).days)
-
 
 def check_entropy_days(known, times):
     """The issue must be one that nobody could know when the commitments were made, and the first of these."""
@@ -1254,7 +1182,6 @@ def check_entropy_days(known, times):
              (used - earliest).days, limit)
         known.leave_open(FALLBACK, rule["source"])
 
-
 def check_abort(bundle, known, aborted_from):
     """abort.json: a reason and approvers; three of them once the result could be known."""
     abort = statement(bundle.json("abort.json", dict), "ABORT1", known, "abort.json")
@@ -1266,7 +1193,6 @@ def check_abort(bundle, known, aborted_from):
     need(abort["reason"].strip(), "abort.json: no reason")
     known.leave_open(ABORT_APPROVED, ", ".join(sorted(names)))
     return abort
-
 
 def check_checkpoints(bundle, known):
     """checkpoints.json: signed statements of how long the log was and how it ended then; the log is cut at one."""
@@ -1298,7 +1224,6 @@ def check_checkpoints(bundle, known):
         known.leave_open(NO_WITNESS)
     return "%d checkpoint(s) and %d witness(es) agree with the log" % (len(checkpoints), len(witnesses))
 
-
 def check_checkpoint(one, known, where):
     """That it is a checkpoint signed by the office, and that it saw the log as it is, as far as this one goes."""
     need(isinstance(one, dict) and set(one) == CHECKPOINT_FIELDS, "%s: it is not a checkpoint", where)
@@ -1308,7 +1233,6 @@ def check_checkpoint(one, known, where):
     need_signature(one, key, b"CHECKPOINT1|", where, unsigned=("key_id", "signature"))
     need(one["head"] == known["heads"].get(one["size"], one["head"]),
          "%s: it saw another line %d than this log has: the log was rewritten", where, one["size"])
-
 
 # === 13 The report =============================================================================================
 
@@ -1330,7 +1254,6 @@ CHECKS = (  # name, function, whether the public form has it too, 中文
     ("checkpoints", check_checkpoints, True, "检查点"),
 )
 VERDICTS = {"good": ("ok", "通过"), "bad": ("WRONG", "不符"), "skipped": ("not reached", "未能检查")}
-
 
 def verify(folder, options):
     """(list of [check, Chinese name, "good"|"bad"|"skipped", sentence], list of what could not be checked)."""
@@ -1354,7 +1277,6 @@ def verify(folder, options):
         known.leave_open(PUBLIC_FORM)
     return results, known.open
 
-
 def print_report(folder, results, still_open):
     print("Proof of the draw in %s 双随机抽查结果验证" % folder)
     for name, chinese, verdict, sentence in results:
@@ -1369,17 +1291,14 @@ def print_report(folder, results, still_open):
     else:
         print("\nNOT AS IT MUST BE: see the lines marked WRONG. 存在不符，见标有 WRONG 的行。")
 
-
 def pinned_key(text):
     if not re.fullmatch(HASH, text):
         raise argparse.ArgumentTypeError("a public key is 64 lower-case hexadecimal digits")
     return text
 
-
 def pinned_party(text):
     name, _, key = text.partition("=")
     return name, pinned_key(key)
-
 
 def main(arguments):
     parser = argparse.ArgumentParser(description="Checks the proof of an inspection draw. "
@@ -1408,7 +1327,6 @@ def main(arguments):
     else:
         print_report(options.bundle, results, still_open)
     return code
-
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

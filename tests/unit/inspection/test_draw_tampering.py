@@ -321,6 +321,7 @@ OUTPUT |= {
     "top-up: reason not on the list": (_json("topups.json", lambda t: t[0].update(reason="inconvenient")), "reason 'inconvenient' is not on the frozen list"),
     "top-up: event before the freeze": (_json("topups.json", lambda t: t[0].update(event_date="2026-10-31")), "was known when the frame was frozen"),
     "top-up: no event": (_json("topups.json", lambda t: t[0].update(event_id=" ")), "no event of the register"),
+    "top-up: a list for the unit": (_json("topups.json", lambda t: t[0].update(unit_id=["A01"])), r"unit_id is \['A01'\], not of the form"),
     "top-up: one approver": (_json("topups.json", lambda t: t[0].update(approvers=["li-na"])), "not two different approvers"),
     "top-up: one approver under two spellings": (_json("topups.json", lambda t: t[0].update(approvers=["Li-Na", "li-na "])), "not two different approvers"),
     "top-up: one approver with an invisible character": (_json("topups.json", lambda t: t[0].update(approvers=["li-na", "li\u200b-na"])), "holds an invisible character"),
