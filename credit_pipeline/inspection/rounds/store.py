@@ -195,6 +195,12 @@ class RoundStore(RoundVisits):
         `day`, which a draw made again keeps.
         """
         record, seed = self.record(plan_id, round_), self.seed(plan_id, round_, reveals)
+        frozen = self.rule(plan_id, round_)["draw_sql_sha256"]
+        if record.state is State.ENTROPY and frozen != sha256_hex(DRAW_SQL.encode()):
+            raise BadInput(
+                f"{record.named()} was frozen with another query of the draw than this release has (its rule: {frozen}), and "
+                "every verifier would refuse the result; draw it with the release that froze it, or abort the round"
+            )
         own = _private_connection() if connection is None else connection.cursor()
         with closing(own):
             own.register("frozen_frame", self.table(plan_id, round_, "frame"))

@@ -1,13 +1,15 @@
 """A small round with everything in it, made by the office's own code from fixed keys and a fixed clock.
 
 3 units, 2 items, 60 enterprises, three parties, KL8, one top-up, one inspector replaced. `python
-tests/unit/inspection/golden_round.py` writes its two bundles anew into `golden_bundles/`: do so when the format changes on
-purpose (or when a new pyarrow writes other Parquet bytes, whose digests stand in the log), and say why in the commit.
+tests/unit/inspection/golden_round.py` writes its two bundles anew into `golden_bundles/` and the worked example of docs/draw-format.md from them: do so when the
+format or the query of the draw changes on purpose (or when a new pyarrow writes other Parquet bytes, whose digests stand in the log), and say why in the commit.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import json
 import shutil
 import sys
 import tempfile
@@ -20,8 +22,9 @@ from unittest import mock
 import pyarrow as pa
 
 from credit_pipeline.audit.checkpoints import CheckpointStore
-from credit_pipeline.audit.log import AuditLog
+from credit_pipeline.audit.log import AuditLog, canonical_json
 from credit_pipeline.inspection.draws import parties, protocol
+from credit_pipeline.inspection.draws.draw import DRAW_SQL
 from credit_pipeline.inspection.draws.entropy import Announcement
 from credit_pipeline.inspection.draws.parties import Party
 from credit_pipeline.inspection.rounds.bundle import write_bundle
@@ -29,6 +32,7 @@ from credit_pipeline.inspection.rounds.office import RoundOffice
 from credit_pipeline.settings import Settings
 from credit_pipeline.warehouse import lake_id
 
+FORMAT_PAGE = Path(__file__).parents[3] / "docs" / "draw-format.md"
 GOLDEN_DIR = Path(__file__).parent / "golden_bundles"
 PLAN, ROUND = "P2026GOLDEN", 1
 FROZEN = date(2026, 10, 31)
@@ -152,7 +156,7 @@ def rule(names: tuple[str, ...] = PARTIES, source: str = "KL8") -> dict[str, Any
                     "lag_days": 1 if source != "NONE" else 0, "fallback_after_days": 14},
         "topup_reasons": ["deregistered", "merged", "moved_out", "revoked", "untraceable"],
         "inspectors_per_visit": 2, "pair_rule": "ceil(visits*C(k,2)/C(inspectors,2))+1", "algorithm": "DRAW1",
-        "draw_sql_sha256": hashlib.sha256(b"golden sql").hexdigest(),
+        "draw_sql_sha256": hashlib.sha256(DRAW_SQL.encode()).hexdigest(),
         "verifier_sha256": hashlib.sha256(b"golden verifier").hexdigest(),
     }  # fmt: skip
 
@@ -271,6 +275,58 @@ def make_bundles(root: Path) -> dict[str, Path]:
     }
 
 
+def worked_example(folder: Path) -> str:
+    """Section 13 of docs/draw-format.md: the hashes of a bundle, step by step, by the formulas of that page."""
+
+    def table(name: str) -> list[list[str]]:
+        with (folder / name).open(encoding="utf-8") as file:
+            return list(csv.reader(file))[1:]
+
+    def content(name: str) -> Any:
+        return json.loads((folder / name).read_bytes())
+
+    def sha(text: str | bytes) -> str:
+        return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
+
+    def leaf(row: list[str], line: str) -> str:
+        return sha(b"\x00" + bytes.fromhex(row[-1]) + line.encode())
+
+    frame, quota, person = table("frame.csv")[0], table("quotas.csv")[0], table("roster.csv")[0]
+    frame_line, quota_line = "|".join(["FRAME1", *frame[:-1]]), "|".join(["QUOTA1", *quota[:-1]])
+    person_line = "|".join(["ROSTER1", *person[1:-1]])
+    freeze, reveals, seed = content("freeze.json"), content("reveals.json"), content("seed.json")["seed"]
+    unsigned = {name: value for name, value in reveals[0].items() if name != "signature"}
+    opened = f"COMMIT1|{PLAN}|{ROUND}|{reveals[0]['party']}|{reveals[0]['reveal']}"
+    draw, visit = table("draw.csv")[0], table("assignments.csv")[0]
+    return f"""## 13 Worked example
+
+Plan {PLAN}, round {ROUND}. First rows of the tables:
+
+```
+leaf hash of frame.csv row 2 = SHA-256(0x00 + {frame[-1]} + "{frame_line}")
+   = {leaf(frame, frame_line)}
+quotas.csv row 2: "{quota_line}", salt {quota[-1]}
+   = {leaf(quota, quota_line)}
+roster.csv row 2: "{person_line}", salt {person[-1]}
+   = {leaf(person, person_line)}
+frame_root  {freeze["frame_root"]} ({freeze["frame_size"]} leaves)
+freeze_root {sha(b"FREEZE1|" + canonical_json(freeze))}
+SHA-256("{opened}")
+   = {sha(opened)}
+SHA-256("REVEAL1|" + canonical(reveals.json, number 1, without signature))
+   = {sha(b"REVEAL1|" + canonical_json(unsigned))}
+key of the seed ({", ".join(one["party"] for one in reveals)})
+   = {sha("|".join(one["reveal"] for one in reveals))}
+seed = {seed}
+SHA-256("SEEDC1|" + seed) = {sha("SEEDC1|" + seed)}
+SHA-256("DRAW1|" + seed + "|{draw[0]}|{draw[2]}") = {sha(f"DRAW1|{seed}|{draw[0]}|{draw[2]}")} (rank {draw[5]} of {draw[6]})
+SHA-256("FIRM1|" + seed + "|{visit[1]}|{visit[3]}") = {sha(f"FIRM1|{seed}|{visit[1]}|{visit[3]}")}
+SHA-256("ASSIGN1|" + seed + "|{visit[3]}|{visit[4]}") = {sha(f"ASSIGN1|{seed}|{visit[3]}|{visit[4]}")}
+```
+
+"""
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for form, directory in make_bundles(Path(folder)).items():
@@ -281,6 +337,9 @@ def main() -> None:
                 if path.name not in ("verify_draw.py", "README.md"):
                     shutil.copyfile(path, target / path.name)
             sys.stdout.write(f"{target}\n")
+    before, _, after = FORMAT_PAGE.read_text("utf-8").partition("## 13 ")
+    after = after[after.index("## 14 ") :]
+    FORMAT_PAGE.write_text(before + worked_example(GOLDEN_DIR / "authorised") + after, "utf-8")
 
 
 if __name__ == "__main__":

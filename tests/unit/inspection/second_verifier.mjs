@@ -219,7 +219,7 @@ const CHANGES = { round_committed: ["commitments"], round_entropy: ["entropy"],
   round_assigned: ["waves", "wave_roots", "unassigned_units"], round_inspector_replaced: ["replacements"],
   round_closed: [], round_aborted: ["aborted_from"] };
 const EMPTY = { commitments: [], entropy: null, seed_commitment: null, drawn_count: null, top_ups: 0, waves: 0, wave_roots: [],
-  replacements: 0, unassigned_units: [], aborted_from: null };
+  replacements: 0, unassigned_units: [], aborted_from: null, draw_sql_sha256: null };
 const count = (event, until = steps.length) => steps.slice(0, until).filter((step) => step.event === event).length;
 let state = null;
 steps.forEach((step, i) => {
@@ -247,6 +247,8 @@ steps.forEach((step, i) => {
   must(details.top_ups === count("round_topped_up", i + 1), `${where}: top_ups is not the number of top-ups`);
   must(details.waves === count("round_assigned", i + 1), `${where}: waves is not the number of assignments`);
   must(details.wave_roots.length === details.waves, `${where}: wave_roots does not hold a root per wave`);
+  for (const [w, root] of (before?.details.wave_roots ?? []).entries())
+    must(details.wave_roots[w] === root, `${where}: the root of wave ${w + 1} changed`);
   must(details.replacements === count("round_inspector_replaced", i + 1), `${where}: replacements is not their number`);
   must(details.aborted_from === (state === "ABORTED" ? previousState : null), `${where}: aborted_from`);
 });
@@ -282,6 +284,8 @@ const freezeRoot = sha(`FREEZE1|${canonical(freeze)}`);
 must(facts.freeze_root === freezeRoot, "freeze.json is not what the log froze (freeze_root)");
 for (const key of ["frozen_date", "frame_root", "frame_size", "eligible_count", "unit_sizes"])
   must(same(facts[key], freeze[key]), `freeze.json: ${key} is not that of the log`);
+for (const unit of Object.keys(freeze.unit_sizes))
+  must(["*", unit].includes(rule.initiator), `freeze.json: unit ${unit} draws, though ${rule.initiator} is the initiator`);
 logged("rule.json", rule, steps[0]);
 logged("freeze.json", freeze, steps[0]);
 
@@ -357,6 +361,7 @@ const drawn = stepOf("round_drawn");
 const seedFile = json("seed.json");
 must(drawn ? HEX64.test(seedFile.seed_commitment) : same(seedFile, {}), "seed.json");
 must(facts.seed_commitment === (seedFile.seed_commitment ?? null), "seed.json: the log holds another seed_commitment");
+must(facts.draw_sql_sha256 === (drawn ? rule.draw_sql_sha256 : null), "the log names another draw_sql_sha256 than the rule");
 must(full || !("seed" in seedFile), "seed.json: a public bundle may not hold the seed");
 
 // ---- §5 trees, frame, quotas, roster
@@ -425,6 +430,7 @@ function frozenTables() {
   quotas.forEach((row, i) => {
     const where = `quotas.csv row ${i + 2}`;
     must(items.has(row.item_code), `${where}: the rule has no item ${row.item_code}`);
+    must(["*", row.unit_id].includes(rule.initiator), `${where}: ${row.unit_id} is not the initiator`);
     must(row.stratum_size === (strata.get(cellOf(row)) ?? 0), `${where}: stratum_size is not the number of eligible rows`);
     strata.delete(cellOf(row));
     must(row.rounds_per_year === rule.rounds_per_year, `${where}: rounds_per_year is not that of the rule`);

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import golden_round
@@ -78,6 +79,12 @@ def test_golden_bundles_still_come_out(tmp_path: Path) -> None:
         for name in sorted(names - companions):
             assert (directory / name).read_bytes() == (GOLDEN_DIR / form / name).read_bytes(), name
         assert companions <= names
+
+
+def test_the_worked_example_of_the_format_page_is_the_golden_round() -> None:
+    """Whoever writes a verifier of his own compares with these digits; golden_round.py writes them."""
+    page = golden_round.FORMAT_PAGE.read_text("utf-8")
+    assert golden_round.worked_example(GOLDEN_DIR / "authorised") in page
 
 
 @pytest.mark.parametrize("python", _interpreters())
@@ -368,8 +375,14 @@ def test_a_joint_plan_sends_a_team_of_each_unit(tmp_path: Path) -> None:
     """One draw, several units: each brings its own team, and the verifier replays every one."""
     golden = GoldenRound(tmp_path)
     golden.rule_changes = {"initiator": "A01", "cooperating_units": ["B02"]}
-    for _ in golden.steps():
-        pass
+    frame = [row for row in golden_round.frame_rows() if row["unit_id"] == "A01"]
+    quotas = [row for row in golden_round.quota_rows(frame) if row["unit_id"] == "A01"]
+    with (
+        mock.patch.object(golden_round, "frame_rows", lambda: frame),
+        mock.patch.object(golden_round, "quota_rows", lambda _: quotas),
+    ):
+        for _ in golden.steps():
+            pass
     folder = write_bundle(golden.settings, PLAN, ROUND, tmp_path / "out").directory
     code, text = verify(folder)
     assert code == 0, text
@@ -378,6 +391,72 @@ def test_a_joint_plan_sends_a_team_of_each_unit(tmp_path: Path) -> None:
             ("A01", "A01"),
             ("B02", "A01"),
         }
+
+
+def test_a_joint_plan_with_the_enterprises_of_another_unit_is_found(tmp_path: Path) -> None:
+    """The initiator alone draws; what stood under another unit would be drawn with that unit's own tickets."""
+    golden = GoldenRound(tmp_path)
+    golden.rule_changes = {"initiator": "A01", "cooperating_units": ["B02", "C03"]}
+    for _ in golden.steps():
+        pass
+    for public in (False, True):
+        folder = write_bundle(golden.settings, PLAN, ROUND, tmp_path / str(public), public).directory
+        code, text = verify(folder)
+        assert code == 1 and "unit B02 stands there, but by the rule A01 alone draws" in text, text
+
+
+def test_a_round_is_drawn_by_the_query_that_its_rule_names(tmp_path: Path) -> None:
+    """A release with another query may not draw a round frozen before it: no verifier would accept the bundle."""
+    golden = GoldenRound(tmp_path)
+    golden.rule_changes = {"draw_sql_sha256": "78" * 32}
+    with pytest.raises(BadInput, match="frozen with another query"):
+        for _ in golden.steps():
+            pass
+    assert golden.office.store.record(PLAN, ROUND).state == "ENTROPY"
+
+
+def _everybody_drawn_for_general(frame: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Then the reserve of SAFETY is drawn for GENERAL already: a top-up gives such an enterprise one more item."""
+    quotas = QUOTA_ROWS(frame)
+    for row in quotas:
+        if row["item_code"] == "GENERAL" and row["platform_grade"] != "A":
+            size, before = row["stratum_size"], row["drawn_before"]
+            row |= {"ratio_bp": 10_000, "target": size + before, "quota": size}
+    return quotas
+
+
+QUOTA_ROWS = golden_round.quota_rows
+
+
+def test_an_inspector_is_replaced_by_what_was_known_then(tmp_path: Path) -> None:
+    """A top-up after the replacement asks for one more skill; who had replaced without it was lawful all the same."""
+    golden = GoldenRound(tmp_path)
+    with mock.patch.object(golden_round, "quota_rows", _everybody_drawn_for_general):
+        for step in ("freeze", "commit", "entropy", "draw", "assign"):
+            getattr(golden, step)()
+    ranks = golden.office.store.table(PLAN, ROUND, "draw").to_pylist()
+    teams = golden.office.store.assignments(PLAN, ROUND).to_pylist()
+    first, second = (
+        next(row for row in ranks if (row["unit_id"], row["item_code"], row["platform_grade"], row["rank"]) == ("A01", "SAFETY", "B", rank))["uscc"]
+        for rank in (1, 2)
+    )  # fmt: skip
+    going = [row["inspector_id"] for row in teams if row["uscc"] == second and row["role"] == "member"]
+    while going[-1] != "A01-I5":  # the one without a skill
+        _, chosen = golden.office.replace_inspector(
+            PLAN, ROUND, unit_id="A01", uscc=second, inspector_id=going[-1], reason="relative", declared_date="2026-11-02",
+            approvers=["zhang-wei"],
+        )  # fmt: skip
+        going.append(chosen)
+    assert len(going) > 1, "I5 must have come by a replacement"
+    golden.office.top_up(
+        PLAN, ROUND, unit_id="A01", uscc=first, reason="merged", event_id="registry-2026-9002", event_date="2026-11-05",
+        approvers=["zhang-wei", "li-na"],
+    )  # fmt: skip
+    added = golden.office.store.drawn(PLAN, ROUND).table.to_pylist()
+    assert ("SAFETY", second) in {(row["item_code"], row["uscc"]) for row in added}
+    folder = write_bundle(golden.settings, PLAN, ROUND, tmp_path / "out").directory
+    code, text = verify(folder)
+    assert code == 0, text
 
 
 def test_two_thousand_visits_are_replayed(tmp_path: Path) -> None:

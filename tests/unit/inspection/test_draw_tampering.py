@@ -160,6 +160,8 @@ INPUT |= {
                    b.rows("frame", excluded_reason="grade_a_exempt")[0].__setitem__(6, "")),
         "column stratum_size",
     ),
+    "plan: one unit alone draws, by the rule only": (_json("plan.json", lambda rule: rule.update(initiator="A01")), "freeze.json: unit B02 stands there, but by the rule A01 alone draws"),
+    "plan: a query that did not draw": (_json("plan.json", lambda rule: rule.update(draw_sql_sha256="78" * 32)), OTHER_FREEZE),
     "plan: another algorithm": (_json("plan.json", lambda rule: rule.update(algorithm="DRAW2")), "algorithm DRAW1 only"),
     "freeze: another day": (_json("freeze.json", lambda freeze: freeze.update(frozen_date="2026-10-30")), OTHER_FREEZE),
     "freeze: of another round": (_json("freeze.json", lambda freeze: freeze.update(round=2)), "freeze.json is of plan P2026GOLDEN, round 2"),
@@ -210,7 +212,7 @@ INPUT |= {
     ),
     "reveal: a later issue, signed by the office for the others": (
         lambda b: (_entropy(issue="2026293")(b), _sign_for_all(b, "discipline_office", "justice_office")),
-        "party discipline_office: the signature is not one of the key of discipline_office",
+        "party discipline_office, signed by discipline_office: the signature is not one of key",
     ),
     "reveal: everybody's escrow opened by the office for a later issue": (
         lambda b: (_entropy(issue="2026293")(b), _sign_for_all(b, "credit_office", "credit_office")), "credit_office alone signed for the entropy"
@@ -227,10 +229,10 @@ INPUT |= {
     "commitment: another number for another party": (
         lambda b: (b.json["commitments.json"][1].update(commitment=v.sha256("COMMIT1|P2026GOLDEN|1|discipline_office|" + "ef" * 32)),
                    b.json["reveals.json"][1].update(reveal="ef" * 32)),
-        "discipline_office: the signature is not one of this party's key",
+        "discipline_office: the signature is not one of key",
     ),
     "commitment: signed by the office for another party": (
-        lambda b: b.sign_statement(b.json["commitments.json"][2]), "justice_office: the signature is not one of this party's key"
+        lambda b: b.sign_statement(b.json["commitments.json"][2]), "justice_office: the signature is not one of key"
     ),
     "commitment: another time": (_json("commitments.json", lambda c: c[2].update(time="2026-10-31T00:00:00Z")), "justice_office: the signature"),
     "commitment: made after the lottery": (
@@ -280,6 +282,24 @@ def _remove_event(name: str) -> Change:
     return lambda b: b.log.remove(b.event(name))
 
 
+def _other_escrow(b: Tampered) -> None:
+    """The office logs another file than the one that the party signed, at every step."""
+    for record in b.log:
+        files = record.get("details", {}).get("files", {})
+        if isinstance(files, dict) and "escrow-justice_office.age" in files:
+            files["escrow-justice_office.age"] = "78" * 32
+
+
+def _other_query(b: Tampered) -> None:
+    for record in b.log:
+        if record.get("details", {}).get("draw_sql_sha256"):
+            record["details"]["draw_sql_sha256"] = "78" * 32
+
+
+def _a_line_behind_the_cut(b: Tampered) -> None:
+    b.log.append(json.loads(json.dumps(b.log[0])) | {"event": "files_ingested"})
+
+
 def _another_inspector(b: Tampered) -> None:
     row = b.rows("assignments", unit_id="A01")[0]
     team = {one[4] for one in b.rows("assignments", uscc=row[3])}
@@ -293,7 +313,7 @@ OUTPUT |= {
     "draw: a ticket": (_field("draw", "ticket", _cut), "draw.csv, row 2, column ticket"),
     "draw: a rank": (_field("draw", "rank", lambda _: "2", rank="1"), "draw.csv, row 2, column rank"),
     "draw: a row dropped": (lambda b: b.csv["draw.csv"].pop(), "draw.csv ends at row"),
-    "draw: a row added": (lambda b: b.csv["draw.csv"].append(list(b.csv["draw.csv"][-1])), "a row that no eligible enterprise"),
+    "draw: a row added": (lambda b: b.csv["draw.csv"].append(list(b.csv["draw.csv"][-1])), "a row that the seed does not give"),
     "draw: a quota in the draw only": (_field("draw", "quota", lambda n: str(int(n) + 1)), "column quota"),
     "draw: a stratum size in the draw only": (_field("draw", "stratum_size", lambda n: str(int(n) + 1)), "column stratum_size"),
     "seed: another": (_json("seed.json", lambda s: s.update(seed="12" * 32, seed_commitment=v.sha256("SEEDC1|" + "12" * 32))), "is not what reveals, freeze and entropy give"),
@@ -301,17 +321,18 @@ OUTPUT |= {
     "top-up: reason not on the list": (_json("topups.json", lambda t: t[0].update(reason="inconvenient")), "reason 'inconvenient' is not on the frozen list"),
     "top-up: event before the freeze": (_json("topups.json", lambda t: t[0].update(event_date="2026-10-31")), "was known when the frame was frozen"),
     "top-up: no event": (_json("topups.json", lambda t: t[0].update(event_id=" ")), "no event of the register"),
+    "top-up: a list for the unit": (_json("topups.json", lambda t: t[0].update(unit_id=["A01"])), r"unit_id is \['A01'\], not of the form"),
     "top-up: one approver": (_json("topups.json", lambda t: t[0].update(approvers=["li-na"])), "not two different approvers"),
     "top-up: one approver under two spellings": (_json("topups.json", lambda t: t[0].update(approvers=["Li-Na", "li-na "])), "not two different approvers"),
     "top-up: one approver with an invisible character": (_json("topups.json", lambda t: t[0].update(approvers=["li-na", "li\u200b-na"])), "holds an invisible character"),
     "top-up: of one that was not drawn": (lambda b: b.json["topups.json"][0].update(uscc=_drawn(b, "0")[2]), "has not drawn"),
-    "top-up: one left out": (lambda b: b.json["topups.json"].clear(), "topups.json lacks top-up 1, which the log has"),
+    "top-up: one left out": (lambda b: b.json["topups.json"].clear(), "topups.json holds 0 top-ups, the log 1"),
     "top-up: one added": (lambda b: b.json["topups.json"].append(b.json["topups.json"][0] | {"number": 2, "uscc": b.rows("draw", is_drawn="1")[-1][2], "unit_id": "C03"}), "topups.json holds 2 top-ups, the log 1"),
     "top-up: the same twice": (lambda b: b.json["topups.json"].append(b.json["topups.json"][0] | {"number": 2}), "was topped up before"),
     "assignment: another inspector": (_another_inspector, "assignments.csv, row .*, column inspector_id"),
     "assignment: another leader": (_field("assignments", "role", lambda _: "member", role="leader"), "column role: it says 'member'"),
     "assignment: one inspector only": (lambda b: b.csv["assignments.csv"].pop(), "assignments.csv ends at row"),
-    "assignment: one more": (lambda b: b.csv["assignments.csv"].append(list(b.csv["assignments.csv"][-1])), "one more than the seed gives"),
+    "assignment: one more": (lambda b: b.csv["assignments.csv"].append(list(b.csv["assignments.csv"][-1])), "a row that the seed does not give"),
     "assignment: a reason for skipping": (lambda b: b.csv["assignments.csv"][1].__setitem__(9, "A01-I6:at_capacity,"), "column skipped"),
     "assignment: how many were eligible": (_field("assignments", "eligible_count", lambda n: str(int(n) - 1)), "column eligible_count"),
     "assignment: rank taken": (_field("assignments", "rank_taken", lambda n: str(int(n) + 1)), "column rank_taken"),
@@ -329,24 +350,32 @@ OUTPUT |= {
     "replacement: a friend instead of the next": (_json("replacements.json", lambda r: r[0].update(replaced_by="A01-I4")), "A01-I4' goes in place of .*, next in order is"),
     "replacement: of one who was not to go": (_json("replacements.json", lambda r: r[0].update(inspector_id="A01-I6X")), "A01-I6X is not to visit"),
     "replacement: no approver": (_json("replacements.json", lambda r: r[0].update(approvers=[])), "a reason or an approver is missing"),
-    "replacement: left out": (lambda b: b.json["replacements.json"].clear(), "replacements.json lacks number 1"),
-    "log: a second draw": (lambda b: _log_event(b, "round_drawn"), "round_drawn stands there 2 times"),
-    "log: a second draw of round '1' as text": (lambda b: _log_event(b, "round_drawn", round="1"), "round_drawn stands there 2 times"),
-    "log: a second freeze": (lambda b: _log_event(b, "round_frame_frozen"), "round_frame_frozen stands there 2 times"),
+    "replacement: left out": (lambda b: b.json["replacements.json"].clear(), "replacements.json holds 0 replacements, the log 1"),
+    "log: a second draw": (lambda b: _log_event(b, "round_drawn"), "round_drawn where the round is ASSIGNED"),
+    "log: a second draw of round '1' as text": (lambda b: _log_event(b, "round_drawn", round="1"), "round_drawn where the round is ASSIGNED"),
+    "log: a second freeze": (lambda b: _log_event(b, "round_frame_frozen"), "round_frame_frozen where the round is ASSIGNED"),
     "log: its end cut": (lambda b: b.log.__delitem__(slice(7, None)), "lines are missing or the state is false"),
-    "log: the draw removed": (_remove_event("round_drawn"), "the steps of the round are"),
-    "log: the commitments removed": (_remove_event("round_committed"), "the steps of the round are"),
+    "log: the draw removed": (_remove_event("round_drawn"), "round_topped_up where the round is ENTROPY"),
+    "log: the commitments removed": (_remove_event("round_committed"), "round_entropy where the round is FRAME_FROZEN"),
     "log: the top-up removed": (_remove_event("round_topped_up"), "event round_assigned: step is 6 in the log, 5 by the files"),
-    "log: the entropy before the commitments": (lambda b: _move_event(b, "round_entropy", 2), "the steps of the round are"),
-    "log: assigned before it was drawn": (lambda b: _move_event(b, "round_assigned", 4), "the steps of the round are"),
+    "log: the entropy before the commitments": (lambda b: _move_event(b, "round_entropy", 2), "round_entropy where the round is FRAME_FROZEN"),
+    "log: assigned before it was drawn": (lambda b: _move_event(b, "round_assigned", 4), "round_assigned where the round is COMMITTED"),
     "log: an earlier day": (lambda b: b.event("round_drawn").update(time="2026-10-01T00:00:00Z"), "on an earlier day than the step before"),
     "log: the commitments on a later day": (lambda b: b.event("round_committed").update(time="2026-11-01T00:00:00Z"), "too early"),
     "log: a frame root": (_details("round_drawn", frame_root="56" * 32), "frame_root is '5656"),
     "log: a draw file exchanged": (lambda b: b.event("round_assigned")["details"]["files"].update({"draw.parquet": "78" * 32}), "draw.parquet has another SHA-256 than at an earlier step"),
     "log: a frozen file exchanged": (lambda b: b.event("round_drawn")["details"]["files"].update({"frame.parquet": "78" * 32}), "frame.parquet has another SHA-256"),
     "log: a count": (_details("round_drawn", drawn_count=25), "drawn_count is 25 in the log, 26 by the files"),
-    "log: an event of the round in another's name": (lambda b: b.log.append(b.event("round_drawn") | {"event": "round_redrawn"}), "out of order"),
+    "log: an event of the round in another's name": (lambda b: b.log.append(b.event("round_drawn") | {"event": "round_redrawn"}), "round_redrawn where the round is ASSIGNED"),
     "log: closed in the log only": (lambda b: _log_event(b, "round_drawn", last_event="round_closed", state="CLOSED") or b.log[-1].update(event="round_closed"), "by the log the round is CLOSED"),
+    "log: a replacement before any assignment": (lambda b: _move_event(b, "round_inspector_replaced", 6), "round_inspector_replaced where the round is DRAWN"),
+    "log: another roster root at a later step": (_details("round_inspector_replaced", wave_roots=["ab" * 32]), "event round_inspector_replaced: wave_roots is .'abab"),
+    "log: a unit without inspectors at a later step": (_details("round_inspector_replaced", unassigned_units=["A01"]), r"unassigned_units is \['A01'\] in the log, \[\] by the files"),
+    "log: units without inspectors before any assignment": (_details("round_topped_up", unassigned_units=["A01"]), "event round_topped_up: unassigned_units is"),
+    "log: another escrow than the signed one": (_other_escrow, "event round_committed: the log holds another escrow of justice_office than the one that it signed"),
+    "log: drawn by another query than the frozen one": (_other_query, "event round_drawn: draw_sql_sha256 is '7878"),
+    "log: a line behind the cut": (_a_line_behind_the_cut, "log.jsonl ends at line 12; it must end at line 11, where the first checkpoint"),
+    "log: its last checkpoint taken away": (lambda b: b.json["checkpoints.json"].pop(), "log.jsonl ends at line 11; it must end at line 10, the last step of the round"),
     "log: a step number": (_details("round_drawn", step=5), "step is 5 in the log, 4 by the files"),
     "log: a statement's digest": (lambda b: b.json["topups.json"][0].update(event_id="registry-2026-1"), "the SHA-256 of topup-001.json in the log is not that"),
     "checkpoint: one removed": (lambda b: b.json["checkpoints.json"].pop(0), r"checkpoints\.json, number 1: it does not name the one before"),
@@ -362,6 +391,7 @@ UNREPAIRED = {
     "checkpoint: one removed",
     "log: a statement's digest",
     "log: its end cut",
+    "log: its last checkpoint taken away",
 }
 
 
@@ -486,7 +516,12 @@ PUBLIC: dict[str, tuple[Change, str]] = {
     "entropy": (_entropy(announced_date="2026-10-31", issue="2026291"), "too early"),
     "seed hash": (_json("seed.json", lambda s: s.update(seed_commitment="34" * 32)), "seed_commitment"),
     "the seed itself": (_json("seed.json", lambda s: s.update(seed="34" * 32)), "holds the seed's hash and nothing else"),
-    "a second draw": (lambda b: (_log_event(b, "round_drawn"), b.rechain()), "stands there 2 times"),
+    "a second draw": (lambda b: (_log_event(b, "round_drawn"), b.rechain()), "round_drawn where the round is ASSIGNED"),
+    "a line behind the cut": (lambda b: (b.log.append({"seq": 12, "hash": "56" * 32}), b.rechain()), "log.jsonl ends at line 12; it must end at line 11"),
+    "another unit than the initiator": (_json("plan.json", lambda rule: rule.update(initiator="A01")), "plan.json is not the rule that was frozen"),
+    "another query": (lambda b: (_other_query(b), b.rechain()), "draw_sql_sha256 is '7878"),
+    "another escrow": (lambda b: (_other_escrow(b), b.rechain()), "another escrow of justice_office"),
+    "a roster root at a later step": (lambda b: (_details("round_inspector_replaced", wave_roots=["ab" * 32])(b), b.rechain()), "wave_roots is"),
     "a line removed": (lambda b: b.log.pop(0), "log.jsonl, line 1: its number is 2: lines were removed"),
     "commitment": (_json("commitments.json", lambda c: c[1].update(commitment="12" * 32)), "discipline_office: the signature"),
 }  # fmt: skip
@@ -503,6 +538,41 @@ def test_tampering_with_the_public_form(
     tampered.write(tmp_path / "bundle", sealed=True)
     code, says = run(tmp_path / "bundle", capsys=capsys)
     assert code == 1 and re.search(expected, says), says
+
+
+REWRITTEN: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
+    "all fields in quotation marks": (
+        "roster.csv", lambda data: b"\n".join(b",".join(b'"%b"' % one for one in line.split(b",")) for line in data.splitlines()) + b"\n",
+        "roster.csv, row 1: a field stands in quotation marks",
+    ),
+    "one field in quotation marks": ("quotas.csv", lambda data: data.replace(b",ceil,", b',"ceil",', 1), "quotas.csv, row 2: a field stands in quotation marks"),
+    "CR LF": ("draw.csv", lambda data: data.replace(b"\n", b"\r\n"), "draw.csv, row 1: it ends with CR LF"),
+    "CR LF in one row": ("assignments.csv", lambda data: data[:-1] + b"\r\n", "assignments.csv, row 41: it ends with CR LF"),
+    "no last line end": ("recusals.csv", lambda data: data[:-1], "recusals.csv, row 9: it has no line end"),
+    "an empty last line": ("frame.csv", lambda data: data + b"\n", "frame.csv, row 82: 1 fields instead of 8"),
+    "a byte order mark": ("frame.csv", lambda data: b"\xef\xbb\xbf" + data, "frame.csv: the first row is not unit_id"),
+    "a line end in a field": ("frame.csv", lambda data: data.replace(b",not_active,", b',"not\nactive",', 1), "it is not CSV"),
+    "a quotation mark alone": ("frame.csv", lambda data: data.replace(b",not_active,", b',not"active,', 1), "a field stands in quotation marks|it is not CSV"),
+    "nothing at all": ("frame.csv", lambda data: b"", "frame.csv is empty"),
+}  # fmt: skip
+"""Tables with the same fields in other bytes, which another reader could understand otherwise."""
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("name", REWRITTEN)
+def test_a_table_has_one_way_of_being_written(
+    name: str, sealed: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A clumsy hand is found by the digest; behind the office's signature the table cannot be read."""
+    file, rewrite, expected = REWRITTEN[name]
+    tampered = Tampered(GOLDEN_DIR / "authorised")
+    tampered.raw[file] = rewrite(tampered.raw[file])
+    assert tampered.raw[file] != (GOLDEN_DIR / "authorised" / file).read_bytes()
+    del tampered.csv[file]
+    tampered.write(tmp_path / "bundle", sealed=sealed)
+    code, says = run(tmp_path / "bundle", capsys=capsys)
+    assert (code, bool(re.search(expected, says))) == (2, True) if sealed else code == 1, says
+    assert sealed or f"{file} was changed" in says
 
 
 @pytest.mark.parametrize("name", ["extra.csv", "frame.csv.bak", ".hidden", "draw2.csv"])

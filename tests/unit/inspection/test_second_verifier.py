@@ -52,6 +52,45 @@ def _relogged(change: Callable[[Tampered], Any]) -> Callable[[Tampered], Any]:
     return everything
 
 
+def _at_every_step(name: str, value: str) -> Callable[[Tampered], Any]:
+    def change(b: Tampered) -> None:
+        for record in b.log:
+            if record["details"].get(name):
+                record["details"][name] = value
+        b.rechain()
+
+    return change
+
+
+def _later(name: str, value: list[str]) -> Callable[[Tampered], Any]:
+    """At the step after the assignment only."""
+
+    def change(b: Tampered) -> None:
+        b.event("round_inspector_replaced")["details"][name] = value
+        b.rechain()
+
+    return change
+
+
+def _other_escrow(b: Tampered) -> None:
+    for record in b.log:
+        files = record["details"].get("files")
+        if isinstance(files, dict) and "escrow-justice_office.age" in files:
+            files["escrow-justice_office.age"] = "78" * 32
+    b.rechain()
+
+
+def _refrozen(change: Callable[[Tampered], Any]) -> Callable[[Tampered], Any]:
+    def everything(b: Tampered) -> None:
+        change(b)
+        b.refreeze()
+        b.redraw()
+        b.relog()
+        b.rechain()
+
+    return everything
+
+
 def _without_last_step(b: Tampered) -> None:
     del b.log[b.log.index(b.event("round_inspector_replaced"))]
     b.rechain()
@@ -96,6 +135,11 @@ TAMPERINGS: dict[str, tuple[Callable[[Tampered], Any], bool, str]] = {
     "a replacement out of order": (
         _relogged(lambda b: b.json["replacements.json"][0].update(replaced_by="A01-I1")), True, "the next in order is A01-I2",
     ),
+    "another query than the frozen one": (_at_every_step("draw_sql_sha256", "78" * 32), True, "another draw_sql_sha256 than the rule"),
+    "another escrow than the signed one": (_other_escrow, True, "justice_office: another escrow file stands in the log"),
+    "a roster root of a later step": (_later("wave_roots", ["78" * 32]), True, "wave_roots changed"),
+    "a unit without inspectors at a later step": (_later("unassigned_units", ["A01"]), True, "unassigned_units changed"),
+    "the initiator": (_refrozen(lambda b: b.json["plan.json"].update(initiator="A01")), True, "unit B02 draws, though A01 is the initiator"),
     "a step cut out of the log": (_without_last_step, True, "log.jsonl is not cut where the format says"),
     "a checkpoint dropped": (lambda b: b.json["checkpoints.json"].pop(0), True, "checkpoints.json, number 1: the chain"),
     "a signature of a party": (
