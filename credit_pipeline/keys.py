@@ -67,6 +67,17 @@ class KeyStore:
         if lake is not None:
             self._units /= _checked("lake", lake)
 
+    def check(self) -> None:
+        """Refuses, before anything is done, a folder or a file of keys that others could read or change; makes nothing.
+
+        Raises:
+            UnsafeKeyFile: the first of them by path; the message says how to close it.
+        """
+        if self.directory.is_dir():
+            for path in (self.directory, *sorted(self.directory.rglob("*"))):
+                if not path.name.startswith("tmp-"):
+                    _refuse_unsafe(path.lstat(), path, "chmod 700" if path.is_dir() else "chmod 600")
+
     def __repr__(self) -> str:
         return f"KeyStore({str(self.directory)!r})"
 

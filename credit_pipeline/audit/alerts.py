@@ -33,6 +33,7 @@ _INSPECTION_TOPICS = {
     "published_in_time": "overdue_publications",
     "rectified_in_time": "overdue_rectifications",
     "results_agree_with_the_draw": "odd_results",
+    "every_drawn_enterprise_has_inspectors": "units_without_inspectors",
 }
 """Likewise; these name units with counts."""
 _REMEDIES = {
@@ -44,6 +45,8 @@ _REMEDIES = {
     "overdue_visits": "ask the unit for the results; its extract lists them in results_missing",
     "overdue_publications": "ask the unit to publish and to send published_date; its extract lists them in deadlines",
     "overdue_rectifications": "ask the unit to check the rectification; its extract lists them in deadlines",
+    "units_without_inspectors": "credit-pipeline draw show PLAN ROUND names who is in conflict; mend the directory of "
+    "inspectors or the recusals, run, then credit-pipeline draw assign PLAN ROUND",
     "odd_results": "see finding in inspection/inspection_progress; the unit corrects its results",
 }
 

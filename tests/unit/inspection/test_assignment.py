@@ -71,7 +71,9 @@ def test_a_conflict_names_each_reason_and_who_it_keeps_out() -> None:
 
 def test_a_conflict_counts_places_in_teams() -> None:
     """Three enterprises of two inspectors each are six places; told as visits, an office looks for six enterprises."""
-    (conflict,) = plain({"I1": True, "I2": False}, 3, recusals={("I2", uscc) for uscc in USCCS}).assign(1).infeasible
+    (conflict,) = (
+        plain({"I1": True, "I2": False}, 3, recusals={("I2", uscc) for uscc in USCCS}).assign(1).infeasible
+    )
     assert "3 enterprise(s)" in conflict.message()
     assert "have 6 places in their teams" in conflict.message() and "can fill 3." in conflict.message()
     assert " visits" not in conflict.message()
@@ -79,7 +81,9 @@ def test_a_conflict_counts_places_in_teams() -> None:
 
 def test_a_long_conflict_stays_readable() -> None:
     """A unit with sixty enterprises in conflict must not print them all; the report holds them."""
-    (conflict,) = plain({"I1": True, "I2": False}, 60, recusals={("I1", uscc) for uscc in USCCS}).assign(1).infeasible
+    (conflict,) = (
+        plain({"I1": True, "I2": False}, 60, recusals={("I1", uscc) for uscc in USCCS}).assign(1).infeasible
+    )
     assert len(conflict.enterprises) == 60 and "and 48 more" in conflict.message()
 
 
