@@ -73,10 +73,13 @@ class KeyStore:
         Raises:
             UnsafeKeyFile: the first of them by path; the message says how to close it.
         """
-        if self.directory.is_dir():
-            for path in (self.directory, *sorted(self.directory.rglob("*"))):
-                if not path.name.startswith("tmp-"):
-                    _refuse_unsafe(path.lstat(), path, "chmod 700" if path.is_dir() else "chmod 600")
+        if not self.directory.is_dir():
+            return
+        _refuse_unsafe(self.directory.stat(), self.directory, "chmod 700")
+        for path in sorted(self.directory.rglob("*")):
+            # A link in place of a key is refused when the key is read.
+            if not path.is_symlink() and (path.is_dir() or path.suffix in (".key", ".json")):
+                _refuse_unsafe(path.stat(), path, "chmod 700" if path.is_dir() else "chmod 600")
 
     def __repr__(self) -> str:
         return f"KeyStore({str(self.directory)!r})"

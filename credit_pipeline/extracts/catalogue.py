@@ -15,6 +15,7 @@ from rich.table import Table
 from credit_pipeline.audit.checkpoints import CheckpointStore
 from credit_pipeline.audit.log import AuditLog, write_durably
 from credit_pipeline.errors import BadInput
+from credit_pipeline.extracts.answers import print_answer
 from credit_pipeline.extracts.builder import extract_comments, prepare_extracts, unit_tables
 from credit_pipeline.extracts.manifest import MANIFEST_NAME, read_manifest
 from credit_pipeline.extracts.publish import open_extract, publish_extract
@@ -23,9 +24,6 @@ from credit_pipeline.settings import Settings
 from credit_pipeline.warehouse import RunTarget, connect, lake_id
 
 log = logging.getLogger(__name__)
-
-SHOWN_ROWS = 200
-"""Rows that `extract open --sql` prints at most; the rest is for a real client."""
 
 
 @dataclass(frozen=True)
@@ -179,9 +177,6 @@ def _print_answer(connection: duckdb.DuckDBPyConnection, sql: str | None, consol
         answer = connection.execute(sql)
     except duckdb.Error as error:
         raise BadInput(f"the query is wrong: {error}") from None
-    table = Table()
-    for column in answer.description or []:
-        table.add_column(str(column[0]), overflow="fold")
-    for row in answer.fetchmany(SHOWN_ROWS):
-        table.add_row(*("" if value is None else str(value) for value in row))
-    console.print(table)
+    print_answer(
+        [str(column[0]) for column in answer.description or []], iter(answer.fetchone, None), console
+    )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from credit_pipeline.daily_run import prepare
 from credit_pipeline.errors import BadInput, IntegrityError
 from credit_pipeline.keys import (
     KeyStore,
@@ -18,6 +19,7 @@ from credit_pipeline.keys import (
     public_key_from_hex,
     public_key_id,
 )
+from credit_pipeline.settings import Settings
 
 
 @pytest.fixture
@@ -65,6 +67,28 @@ def test_a_folder_others_could_change_is_refused(keys: KeyStore, folder: str) ->
     (keys.directory / folder).chmod(0o750)
     with pytest.raises(UnsafeKeyFile, match="chmod 700"):
         keys.unit_key("A01", 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "mode", "remedy"),
+    [
+        ("", 0o755, "chmod 700"),
+        ("parties", 0o750, "chmod 700"),
+        ("parties/credit_office.key", 0o644, "chmod 600"),
+    ],
+)
+def test_open_keys_are_refused_before_a_run_begins(
+    keys: KeyStore, path: str, mode: int, remedy: str, tmp_path: Path
+) -> None:
+    """A folder of mode 0755 stopped the run at the draw, after twenty minutes of work."""
+    KeyStore(tmp_path / "none").check()
+    assert not (tmp_path / "none").exists(), "looking makes nothing"
+    keys.party_key()
+    keys.check()
+    (keys.directory / path).chmod(mode)
+    settings = Settings(lake_dir=tmp_path / "lake", keys_dir=keys.directory, policy_dir=tmp_path / "no pack")
+    with pytest.raises(UnsafeKeyFile, match=f"{remedy} {keys.directory / path}"):
+        prepare(settings)
 
 
 def test_a_link_is_no_key(keys: KeyStore, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_the_run_counts_the_visits_and_names_the_commands(town: City) -> None:
     """A stopped unit was one word in a table of the UI; whoever runs the job saw nothing of it."""
     target = RunTarget(DAY, town.settings.warehouse_path, False)
     (outcome,) = assign_inspectors(town.settings, target, town.audit, "run")
-    visits = {key for key in town.office().store.open_visits(PLAN, ROUND)}
+    visits = set(town.office().store.open_visits(PLAN, ROUND))
     assert {unit for unit, _, _ in visits} == {"B02"} and outcome.without_team == {"B02": len(visits)}
     (line,) = round_problems([outcome])
     assert f"unit B02 has no inspectors for {len(visits)} drawn visit(s)" in line
