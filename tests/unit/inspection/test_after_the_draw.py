@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from round_support import PLAN, ROUND, City, uscc
+from round_support import PLAN, ROUND, City, assigned, uscc
 
 from credit_pipeline.errors import BadInput
 from credit_pipeline.inspection.draws import protocol
@@ -36,8 +36,7 @@ def _drawn(town: City) -> tuple[str, str]:
 
 
 def test_a_top_up_takes_the_next_rank_in_every_cell_and_gets_a_wave(tmp_path: Path) -> None:
-    town = City(tmp_path)
-    town.run()
+    town = assigned(tmp_path)
     town.now = LATER
     office, store = town.office(), town.office().store
     before = store.drawn(PLAN, ROUND).table.to_pylist()
@@ -88,8 +87,7 @@ def test_a_top_up_without_its_grounds_is_refused(
     tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     """ "Closed" is the cheapest way to spare a friend."""
-    town = City(tmp_path)
-    town.run()
+    town = assigned(tmp_path)
     town.now = LATER
     before = town.files()
     unit, closed = _drawn(town)
@@ -100,8 +98,7 @@ def test_a_top_up_without_its_grounds_is_refused(
 
 
 def test_one_enterprise_is_topped_up_once_and_none_after_the_end(tmp_path: Path) -> None:
-    town = City(tmp_path)
-    town.run()
+    town = assigned(tmp_path)
     town.now = LATER
     office = town.office()
     unit, closed = _drawn(town)
@@ -117,8 +114,7 @@ def test_one_enterprise_is_topped_up_once_and_none_after_the_end(tmp_path: Path)
 
 def test_a_late_recusal_is_replaced_by_the_next_in_the_order(tmp_path: Path) -> None:
     """Neither the one who leaves nor the office chooses who comes."""
-    town = City(tmp_path)
-    town.run()
+    town = assigned(tmp_path)
     town.now = LATER
     office, store = town.office(), town.office().store
     row = store.assignments(PLAN, ROUND).to_pylist()[0]  # type: ignore[union-attr]
@@ -167,8 +163,7 @@ def test_a_late_recusal_without_its_grounds_is_refused(
     tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     """One person could exchange inspectors until the wanted one comes, and say nothing but a word."""
-    town = City(tmp_path)
-    town.run()
+    town = assigned(tmp_path)
     town.now = LATER
     before = town.files()
     row = town.office().store.assignments(PLAN, ROUND).to_pylist()[0]  # type: ignore[union-attr]
