@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from credit_pipeline.errors import BadInput, CreditPipelineError
 from credit_pipeline.feeds.catalogue import feed_names
+from credit_pipeline.keys import KeyStore
 from credit_pipeline.settings import PROJECT_ROOT, TIME_ZONE, Settings
 from credit_pipeline.summary import RunSummary, summarize
 from credit_pipeline.transform.dbt import manifest_is_stale, prepare_manifest
@@ -62,8 +63,11 @@ def dagster_instance() -> Iterator[dg.DagsterInstance]:
 
 
 def prepare(settings: Settings) -> None:
-    """What must exist before Dagster loads: folders and an up-to-date dbt manifest."""
+    """What must be so before Dagster loads: folders, keys only their owner can read, a sound policy, an up-to-date dbt
+    manifest.
+    """
     settings.lake_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    KeyStore(settings.keys_dir).check()
     require_sound_policy(settings.policy_dir)
     if manifest_is_stale(settings):
         log.info("dbt: reading the project's models")
@@ -166,7 +170,15 @@ def run_daily(settings: Settings, as_of_date: date) -> RunSummary:
         for event in result.get_asset_materialization_events()
         if event.asset_key and event.asset_key.path[0] == "raw"
     }
-    return summarize(settings, as_of_date, result.run_id, {name: feeds[name] for name in feed_names()})
+    problems = [
+        str(problem)
+        for event in result.get_asset_materialization_events()
+        if "problems" in event.materialization.metadata
+        for problem in event.materialization.metadata["problems"].value or ()  # type: ignore[union-attr]
+    ]
+    return summarize(
+        settings, as_of_date, result.run_id, {name: feeds[name] for name in feed_names()}, problems
+    )
 
 
 def _tell_about_feeds(settings: Settings, as_of_date: date, result: dg.ExecuteInProcessResult) -> None:

@@ -6,7 +6,7 @@ Counts only: no enterprise and no grade of one ever appears here.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -43,6 +43,8 @@ class RunSummary:
     is_replay: bool = False
     attention: Mapping[str, int] = field(default_factory=dict)
     """What waits for somebody, see `attention_counts`."""
+    problems: Sequence[str] = ()
+    """What the run could not do, each with its remedy: files left in landing, units without inspectors."""
 
     def to_json(self) -> dict[str, Any]:
         """The object that `run --json` prints; its keys are a promise to others."""
@@ -55,6 +57,7 @@ class RunSummary:
             "quotas": self.quotas,
             "draws": self.draws,
             "extracts": self.extracts,
+            "problems": list(self.problems),
         }
 
 
@@ -99,7 +102,11 @@ def _count(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
 
 
 def summarize(
-    settings: Settings, as_of_date: date, run_id: str, feeds: Mapping[str, Mapping[str, int]]
+    settings: Settings,
+    as_of_date: date,
+    run_id: str,
+    feeds: Mapping[str, Mapping[str, int]],
+    problems: Sequence[str] = (),
 ) -> RunSummary:
     """Read the counts of a finished run from its warehouse."""
     target = run_target(settings, as_of_date)
@@ -139,6 +146,7 @@ def summarize(
         units=[(str(unit[0]), str(unit[1]), int(unit[2]), int(unit[3]), int(unit[4])) for unit in units],
         is_replay=target.is_replay,
         attention=attention,
+        problems=problems,
     )
 
 
@@ -217,6 +225,8 @@ def render(settings: Settings, summary: RunSummary, console: Console) -> None:
         console.print(model_line(model))
     console.print(f"Audit log: {size} records, head {head[:16]}…")
     console.print(attention_line(summary.attention), highlight=False)
+    for problem in summary.problems:
+        console.print(problem, style="yellow", markup=False, highlight=False)
     if summary.is_replay:
         console.print(
             "A past day was computed again: nothing current was changed, drawn or published.", style="yellow"

@@ -34,6 +34,7 @@ _INSPECTION_TOPICS = {
     "published_in_time": "overdue_publications",
     "rectified_in_time": "overdue_rectifications",
     "results_agree_with_the_draw": "odd_results",
+    "every_drawn_enterprise_has_inspectors": "units_without_inspectors",
 }
 """Likewise; these name units with counts."""
 _EXTRACT_TOPICS = {
@@ -52,6 +53,8 @@ _REMEDIES = {
     "overdue_rectifications": "ask the unit to check the rectification; its extract lists them in deadlines",
     "contradicting_receipts": "credit-pipeline audit verify; ask the unit whether the receipt is its own and right",
     "unconfirmed_extracts": "ask the unit to open its extract and to send the receipt",
+    "units_without_inspectors": "credit-pipeline draw show PLAN ROUND names who is in conflict; mend the directory of "
+    "inspectors or the recusals, run, then credit-pipeline draw assign PLAN ROUND",
     "odd_results": "see finding in inspection/inspection_progress; the unit corrects its results",
 }
 

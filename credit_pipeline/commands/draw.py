@@ -20,6 +20,7 @@ from rich.table import Table
 from credit_pipeline.code_version import by_hand
 from credit_pipeline.commands.draw_party import app as party_app
 from credit_pipeline.commands.draw_party import read_json
+from credit_pipeline.commands.draw_table import round_table
 from credit_pipeline.commands.shared import Json, Lake, Landing, command_settings, output_console, parse_day
 from credit_pipeline.errors import BadInput, CreditPipelineError, IntegrityError
 
@@ -106,7 +107,9 @@ def show(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show one round: rule, roots, parties, what it waits for."""
+    """Show one round: rule, roots, parties, what it waits for, and who stands in the way where a unit has no inspectors."""
+    from credit_pipeline.inspection.rounds.daily import conflicts_of_today
+
     with _office(lake, writes=False) as office:
         record = office.inspect(plan, round_)
         outcome = office.outcome(record)
@@ -121,14 +124,12 @@ def show(
             "rule": office.store.rule(plan, round_),
             "waiting_for": outcome.waiting_for,
             "missing_assurances": list(outcome.missing_assurances),
+            "without_inspectors": conflicts_of_today(office, record),
         }
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False))
         return
-    table = Table("what", "value")
-    for name, value in facts.items():
-        table.add_row(name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-    output_console().print(table)
+    output_console().print(round_table(facts))
 
 
 @app.command()
@@ -250,11 +251,12 @@ def replace_inspector(
     uscc: Annotated[str, typer.Option(help="The enterprise to be visited.")],
     inspector: Annotated[str, typer.Option(help="Who cannot go.")],
     reason: Annotated[str, typer.Option(help="Why: relative, former_employer, shareholding, other.")],
+    document: Annotated[str, typer.Option(help="Number of the document that declares it.")],
     declared: Annotated[str, typer.Option(help="Day of the declaration, YYYY-MM-DD.")],
     approver: Approvers,
     lake: Lake = None,
 ) -> None:
-    """Exchange an inspector after a late recusal for the next one in the enterprise's order."""
+    """Exchange an inspector after a late recusal for the next one in the enterprise's order. Two approvers."""
     with _office(lake, writes=True) as office:
         _, chosen = office.replace_inspector(
             plan,
@@ -263,10 +265,13 @@ def replace_inspector(
             uscc=uscc,
             inspector_id=inspector,
             reason=reason,
+            document_no=document,
             declared_date=declared,
             approvers=approver,
         )
-    typer.echo(f"{inspector} is replaced by {chosen}")
+        standing = office.store.assignments(plan, round_)
+    visits = 0 if standing is None else standing["inspector_id"].to_pylist().count(chosen)
+    typer.echo(f"{inspector} is replaced by {chosen}, who now has {visits} visit(s) of this round")
 
 
 @app.command()

@@ -18,6 +18,7 @@ from credit_pipeline.audit.checkpoints import CheckpointStore
 from credit_pipeline.audit.log import AuditLog, write_durably
 from credit_pipeline.errors import BadInput
 from credit_pipeline.extracts import read_extract
+from credit_pipeline.extracts.answers import print_answer
 from credit_pipeline.extracts.builder import (
     CONTRACT_VERSION,
     extract_comments,
@@ -46,8 +47,6 @@ log = logging.getLogger(__name__)
 PURPOSE = "信用风险分级分类监管：确定监督检查的对象、频次和方式。仅供参考，不得公开，不得单独作为处罚、许可限制的依据"
 GUIDE_NAME = "使用说明.md"
 GUIDE_PATH = PROJECT_ROOT / "docs" / "for-units.zh-CN.md"
-SHOWN_ROWS = 200
-"""Rows that `extract open --sql` prints at most; the rest is for a real client."""
 
 
 @dataclass(frozen=True)
@@ -304,9 +303,6 @@ def _print_answer(connection: duckdb.DuckDBPyConnection, sql: str | None, consol
         answer = connection.execute(sql)
     except duckdb.Error as error:
         raise BadInput(f"the query is wrong: {error}") from None
-    table = Table()
-    for column in answer.description or []:
-        table.add_column(str(column[0]), overflow="fold")
-    for row in answer.fetchmany(SHOWN_ROWS):
-        table.add_row(*("" if value is None else str(value) for value in row))
-    console.print(table)
+    print_answer(
+        [str(column[0]) for column in answer.description or []], iter(answer.fetchone, None), console
+    )

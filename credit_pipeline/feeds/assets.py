@@ -76,6 +76,7 @@ def _raw_asset(feed: Feed) -> dg.AssetsDefinition:
                 "duplicates": report.duplicates,
                 "files": len(report.files),
                 "dagster/row_count": report.rows_in_lake,
+                "problems": dg.MetadataValue.json(report.left),
                 "files_report": dg.MetadataValue.md(report.to_markdown()),
                 "fetched": collected.rows,
                 "sources": dg.MetadataValue.md(collected.to_markdown()),

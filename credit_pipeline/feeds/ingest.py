@@ -108,12 +108,10 @@ def ingest_feed(
             places = MonthFiles(settings, feed.name).places(raw)
             run.versions.load([settings.lake_dir / path for path in places])
             for sha256, (path, status) in new.items():
-                report = run.ingest(path, sha256, status)
-                if report is None:
-                    left.append(
-                        f"{shown_path(path, settings)} changes, vanished or cannot be read, and is left for the next "
-                        "run"
-                    )
+                try:
+                    report = run.ingest(path, sha256, status)
+                except LostFile as lost:
+                    left.append(f"{shown_path(path, settings)} is left for the next run: {lost}")
                     continue
                 reports.append(report)
                 progress(
@@ -153,8 +151,8 @@ class _FeedRun:
         self.schema = cached_schema(feed.name, as_of_date)
         self.register = LakeRegister(settings)
 
-    def ingest(self, path: Path, sha256: str, before: os.stat_result) -> FileReport | None:
-        """One file into the lake; None if it changed or vanished since it was hashed."""
+    def ingest(self, path: Path, sha256: str, before: os.stat_result) -> FileReport:
+        """One file into the lake; `LostFile` if it changed, vanished or cannot be read since it was hashed."""
         if self.feed.name == "registrations":
             # Each file sees the registrations before it, whether they came in this run or before a crash.
             self.register.refresh()
@@ -166,14 +164,10 @@ class _FeedRun:
             try:
                 intake.take()
                 if not _is_unchanged(path, before):
-                    intake.writer.abort()
-                    self.versions.restore(state)
-                    return None
+                    raise LostFile(
+                        "it changed or vanished while it was read; remedy: wait until its sender is done"
+                    )
                 report = intake.finish(self.sequence + 1, before.st_size)
-            except LostFile:
-                intake.writer.abort()
-                self.versions.restore(state)
-                return None
             except _BrokenTable as error:
                 intake.writer.abort()
                 self.versions.restore(state)

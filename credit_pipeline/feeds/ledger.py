@@ -117,9 +117,10 @@ class FeedReport:
         return sum(file.repaired for file in self.files)
 
     def to_markdown(self) -> str:
-        """A table of the files for the UI."""
+        """A table of the files for the UI, and what was left for the next run."""
+        left = "".join(f"\n\n{line}" for line in self.left)
         if not self.files:
-            return "replay: nothing is read" if self.is_replay else "no new files"
+            return ("replay: nothing is read" if self.is_replay else "no new files") + left
         lines = [
             "| file | read | accepted | quarantined | duplicates | repaired | remarks |",
             "|---|--:|--:|--:|--:|--:|---|",
@@ -132,7 +133,7 @@ class FeedReport:
             lines.append(
                 "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
             )
-        return "\n".join(lines)
+        return "\n".join(lines) + left
 
 
 def _counts(file: FileReport) -> tuple[int, ...]:

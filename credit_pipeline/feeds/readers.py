@@ -112,7 +112,7 @@ def open_tables(path: Path, feed: Feed, file: str, landing: Path | None = None) 
     try:
         opened = path.open("rb")
     except OSError as error:
-        raise LostFile(error.strerror or type(error).__name__) from error
+        raise LostFile(_machine_says(error)) from error
     with opened as stream:
         try:
             for table in _guarded(_all_tables(stream, feed, file)):
@@ -127,6 +127,13 @@ def _all_tables(stream: BinaryIO, feed: Feed, file: str) -> Iterator[Table]:
     yield from _archive(stream, feed, file) if kind == "zip" else _tables(stream, kind, feed, file)
 
 
+def _machine_says(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "it vanished while it was read; remedy: wait until its sender is done"
+    said = error.strerror or type(error).__name__
+    return f"it cannot be read ({said}); remedy: see its permissions, the disk and the memory of the machine"
+
+
 def _guarded(items: Iterator[_Item]) -> Iterator[_Item]:
     """The same items; what a library throws at a damaged file refuses the file and lets the others go on.
 
@@ -137,7 +144,7 @@ def _guarded(items: Iterator[_Item]) -> Iterator[_Item]:
     except (RefusedFile, LostFile, MemoryError):
         raise
     except OSError as error:
-        raise LostFile(error.strerror or type(error).__name__) from error
+        raise LostFile(_machine_says(error)) from error
     except Exception as error:
         raise RefusedFile("unreadable_file", f"{GAVE_UP}: {type(error).__name__}") from error
     except BaseException as error:

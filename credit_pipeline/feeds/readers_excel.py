@@ -29,6 +29,7 @@ from credit_pipeline.feeds.reading import (
     HARMLESS_CELL,
     BadRows,
     FileProblem,
+    LostFile,
     RefusedFile,
     Rows,
     Table,
@@ -175,6 +176,12 @@ def _try_apart(stream: BinaryIO) -> None:
         failed = done.returncode != 0
     except subprocess.TimeoutExpired:
         failed = True
+    except OSError as error:
+        raise LostFile(
+            f"the process that tries a workbook before it is read does not start ({error.strerror}: {sys.executable}), "
+            "and none is read until it does; remedy: free memory, raise the limit of processes (ulimit -u), or mend the "
+            "Python installation"
+        ) from error
     stream.seek(0)
     if failed:
         raise RefusedFile(

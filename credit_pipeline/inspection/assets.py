@@ -1,10 +1,13 @@
 """Dagster assets of stage 4 that Python makes: the draws and their inspectors. Frame and quotas are dbt models."""
 
+from collections import Counter
+
 import dagster as dg
 
 from credit_pipeline.inspection.rounds.daily import (
     assign_inspectors,
     draw_due_rounds,
+    round_problems,
     rounds_for_audit,
     summary_table,
 )
@@ -99,17 +102,24 @@ def inspector_assignments(context: dg.AssetExecutionContext, pipeline: Pipeline)
         for outcome in outcomes
         for unit, why in sorted(outcome.unassigned.items())
     ]
+    counts: Counter[str] = Counter()
+    for outcome in outcomes:
+        counts.update(outcome.without_team)
     return dg.MaterializeResult(
         metadata={
             "rounds": dg.MetadataValue.md(summary_table(outcomes)),
             "team_load": dg.MetadataValue.md(load_table(loads)),
-            "units_without_inspectors": len(without),
+            "units_without_inspectors": len(counts),
+            "problems": dg.MetadataValue.json(round_problems(outcomes)),
         },
         check_results=[
             dg.AssetCheckResult(
-                passed=not without,
+                passed=not without and not counts,
                 severity=dg.AssetCheckSeverity.WARN,
-                metadata={"units": dg.MetadataValue.md("\n".join(without) or "none")},
+                metadata={
+                    "units": ", ".join(f"{unit}: {count}" for unit, count in sorted(counts.items())),
+                    "why": dg.MetadataValue.md("\n".join(without) or "none"),
+                },
             )
         ],
     )

@@ -53,6 +53,19 @@ class KeyStore:
     def __init__(self, keys_dir: Path | str) -> None:
         self.directory = Path(keys_dir)
 
+    def check(self) -> None:
+        """Refuses, before anything is done, a folder or a file of keys that others could read or change; makes nothing.
+
+        Raises:
+            UnsafeKeyFile: the first of them by path; the message says how to close it.
+        """
+        if not self.directory.is_dir():
+            return
+        for path in (self.directory, *sorted(self.directory.rglob("*"))):
+            # A link in place of a key is refused when the key is read.
+            if not path.is_symlink():
+                refuse_unsafe(path.stat(), path, "chmod 700" if path.is_dir() else "chmod 600")
+
     def __repr__(self) -> str:
         return f"KeyStore({str(self.directory)!r})"
 

@@ -293,8 +293,9 @@ def exceptions(pack: PackCheck) -> None:
 def _ratio_exception(pack: PackCheck, row: Row) -> None:
     table = "inspection_exceptions"
     if row["ratio_bp"] == "":
-        pack.add(table, row, "ratio_bp", "empty", "the exception orders no ratio and names no enterprise",
-                 "write the ratio in basis points, or the enterprise's code in uscc")  # fmt: skip
+        pack.add(table, row, "ratio_bp", "empty", "the exception orders no ratio",
+                 "write the ratio in basis points; an order to visit one enterprise is no exception: hand it over as a "
+                 "lead (feed leads, type transferred)")  # fmt: skip
     if row["kind"] == "uniform_draw" and row["grade"] not in (ALL, ""):
         pack.add(table, row, "grade", "not_allowed", "a uniform draw knows no grade", "write *")
     if row["unit_id"] == ALL and row["item_code"] == ALL and row["kind"] != "superior_task":

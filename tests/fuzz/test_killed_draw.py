@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 SUPPORT = Path(__file__).parents[1] / "unit" / "inspection"
@@ -15,21 +17,24 @@ sys.path.insert(0, str(SUPPORT))
 from round_support import City, frame_rows  # noqa: E402
 
 KILLS = 12
-CHILD = f"""
-import sys
-from pathlib import Path
-sys.path.insert(0, {str(SUPPORT)!r})
-from round_support import City, frame_rows
-town = City(Path(sys.argv[1]), frame=frame_rows(400))
-print("ready", flush=True)
-print(town.run(build=False), flush=True)
-"""
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["round_support"])
+"""Real processes of their own, forked where everything is imported: twelve starts of Python took most of the time."""
 
 
-def _child(root: Path) -> subprocess.Popen[str]:
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(root)], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None and child.stdout.readline() == "ready\n"
-    return child
+def _run(root: Path, told: Connection) -> None:
+    town = City(root, frame=frame_rows(400))
+    told.send("ready")
+    told.send(town.run(build=False))
+
+
+def _child(root: Path) -> tuple[BaseProcess, Connection]:
+    heard, told = CONTEXT.Pipe(duplex=False)
+    child = CONTEXT.Process(target=_run, args=(root, told), daemon=True)
+    child.start()
+    told.close()
+    assert heard.poll(60) and heard.recv() == "ready"
+    return child, heard
 
 
 def test_a_draw_killed_at_any_moment_ends_the_same(tmp_path: Path) -> None:
@@ -37,20 +42,21 @@ def test_a_draw_killed_at_any_moment_ends_the_same(tmp_path: Path) -> None:
     clean = City(tmp_path / "clean", frame=frame_rows(400))
     clean.build()
     shutil.copytree(tmp_path / "clean", tmp_path / "template")
-    began = time.monotonic()
-    child = _child(tmp_path / "clean")
+    child, heard = _child(tmp_path / "clean")
     ready = time.monotonic()
-    assert child.wait(timeout=120) == 0 and child.stdout is not None and "ASSIGNED" in child.stdout.read()
+    assert heard.poll(120) and heard.recv() == ["ASSIGNED"]
     length = time.monotonic() - ready
-    assert began < ready
+    child.join(60)
+    assert child.exitcode == 0
     moments, states = random.Random(5), set()
     for number in range(KILLS):
         root = tmp_path / f"kill{number}"
         shutil.copytree(tmp_path / "template", root)
-        child = _child(root)
+        child, _ = _child(root)
         time.sleep(length * moments.random())
-        child.send_signal(signal.SIGKILL)
-        child.wait(timeout=60)
+        child.kill()
+        child.join(60)
+        assert child.exitcode in (-signal.SIGKILL, 0), "killed, or done before"
         town = City(root, frame=frame_rows(400))
         states.add(len(town.events()))
         # A crash may have torn the last line of the log, which the next event cuts off and records.

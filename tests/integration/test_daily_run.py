@@ -18,7 +18,7 @@ from tests_support import Place
 def test_summary_keeps_its_promise(finished_run: dict[str, Any], city: Place) -> None:
     """Prevents a change of the keys that others rely on."""
     assert set(finished_run) == {
-        "as_of", "run_id", "feeds", "enterprises", "grades", "quotas", "draws", "extracts",
+        "as_of", "run_id", "feeds", "enterprises", "grades", "quotas", "draws", "extracts", "problems",
     }  # fmt: skip
     assert finished_run["as_of"] == city.as_of
     assert list(finished_run["grades"]) == ["A", "B", "C", "D", "E"]

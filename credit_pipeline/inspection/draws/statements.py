@@ -19,6 +19,9 @@ from credit_pipeline.inspection.draws.protocol import NO_ENTROPY, Round
 
 MINIMUM_PARTIES = 3
 APPROVERS_OF_TOP_UP = 2
+APPROVERS_OF_REPLACEMENT = 2
+LATE_REASONS = ("relative", "former_employer", "shareholding", "other")
+"""Why an inspector may leave a visit after the assignment: the relations of the feed recusals."""
 HIDDEN = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
 """Categories of Unicode that print nothing."""
 _TEXT = r"[^\x00-\x1f\x7f]{1,200}"
@@ -110,8 +113,10 @@ def replacement_statement(
 ) -> dict[str, Any]:
     """REPLACED1: a recusal declared after the assignment; the next lawful inspector in that enterprise's order goes."""
     names = different(approvers)
-    if not names:
-        raise BadInput("replacing an inspector needs the name of who approved it")
+    if len(names) != APPROVERS_OF_REPLACEMENT:
+        raise BadInput(
+            f"replacing an inspector needs {APPROVERS_OF_REPLACEMENT} different approvers, not {len(names)}"
+        )
     return {
         "format": "REPLACED1",
         "number": number,
@@ -123,6 +128,13 @@ def replacement_statement(
         "approvers": names,
         "replaced_by": protocol.checked("replaced_by", replaced_by, protocol.INSPECTOR_PATTERN),
     }
+
+
+def late_reason(reason: str, document_no: str) -> str:
+    """The reason of a REPLACED1, with the document that declares it: "relative (桐文〔2026〕3号)"."""
+    if reason not in LATE_REASONS:
+        raise BadInput(f"reason {reason!r}: one of {', '.join(LATE_REASONS)}")
+    return f"{reason} ({_visible('document', document_no.strip())})"
 
 
 def different(approvers: Sequence[str]) -> list[str]:

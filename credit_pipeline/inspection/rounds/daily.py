@@ -126,7 +126,7 @@ def assign_inspectors(
 
     The first wave is made from the roster frozen with the frame. If that held nobody who may inspect, the round stays
     drawn until the directory of inspectors is there, and takes the roster of that day. Enterprises that came by
-    top-up and units without a lawful assignment wait for `draw assign`.
+    top-up and units without a lawful assignment wait for `draw assign`; every run says why, by the roster of the day.
     """
     office = RoundOffice(settings, audit, run_id)
     with connect(settings, target.path) as connection:
@@ -137,11 +137,51 @@ def assign_inspectors(
             if record.state is State.DRAWN and not target.is_replay:
                 outcomes.append(_first_wave(office, connection, record))
             else:
-                open_units = {unit for unit, _, _ in office.store.open_visits(record.plan_id, record.round)}
-                reason = "visits without inspectors; remedy: credit-pipeline draw assign"
-                outcomes.append(office.outcome(record, unassigned=dict.fromkeys(sorted(open_units), reason)))
+                why = {} if target.is_replay else _conflicts(office, connection, record)
+                outcomes.append(office.outcome(record, unassigned=why))
         load_assignments(office.store, connection, target)
     return outcomes
+
+
+def conflicts_of_today(office: RoundOffice, record: RoundRecord) -> dict[str, str]:
+    """Unit without inspectors → what stands in the way by the roster that the current warehouse knows."""
+    settings = office.settings
+    if not office.without_team(record) or not settings.warehouse_path.exists():
+        return {}
+    with connect(settings, settings.warehouse_path, read_only=True) as connection:
+        return _conflicts(office, connection, record)
+
+
+def _conflicts(
+    office: RoundOffice, connection: duckdb.DuckDBPyConnection, record: RoundRecord
+) -> dict[str, str]:
+    if not office.without_team(record):
+        return {}
+    return office.conflicts(record, _newest_roster(office, connection, record))
+
+
+def _newest_roster(
+    office: RoundOffice, connection: duckdb.DuckDBPyConnection, record: RoundRecord
+) -> tuple[pa.Table, pa.Table]:
+    """The roster of the day; once the plan has gone on to its next round, which has another one, the frozen one."""
+    plan_id, round_ = record.plan_id, record.round
+    later = roster_of_day(connection, plan_id, round_)
+    frozen = office.store.table(plan_id, round_, "roster"), office.store.table(plan_id, round_, "recusals")
+    return later if _holds_inspectors(later[0]) else frozen
+
+
+def round_problems(outcomes: list[RoundOutcome]) -> list[str]:
+    """A line for each unit that sends nobody to visits drawn: where the reason stands and what to do; no enterprise."""
+    lines = []
+    for one in outcomes:
+        for unit, count in one.without_team.items():
+            call = f"{one.plan_id} {one.round}"
+            lines.append(
+                f"{one.plan_id} round {one.round}: unit {unit} has no inspectors for {count} drawn visit(s), none of "
+                f"which takes place. The enterprises and inspectors in conflict: credit-pipeline draw show {call}; once "
+                f"the directory or the recusals are mended: credit-pipeline run, then credit-pipeline draw assign {call}"
+            )
+    return lines
 
 
 def _first_wave(

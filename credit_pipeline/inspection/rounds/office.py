@@ -1,7 +1,8 @@
 """The credit office at its rounds: each step compared with the audit log, taken, and logged.
 
-Here: `RoundOffice`, one method per step, and how far a round can go by itself. Not here: what a step checks and writes
-(`inspection.rounds.store`), the daily run and its tables (`inspection.rounds.daily`), the commands (`commands.draw`).
+Here: `RoundOffice`, one method per step, and how far a round can go by itself. Not here: top-ups and late recusals
+(`inspection.rounds.late_steps`), what a step checks and writes (`inspection.rounds.store`), the daily run and its tables
+(`inspection.rounds.daily`), the commands (`commands.draw`).
 
 The order is always: guard (files equal log), step (durable), event. A crash between the last two is mended by the next
 guard, which finds one step unlogged.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -21,7 +23,7 @@ import duckdb
 import pyarrow as pa
 
 from credit_pipeline.audit.log import AuditLog
-from credit_pipeline.errors import BadInput, CreditPipelineError, IntegrityError
+from credit_pipeline.errors import BadInput, IntegrityError
 from credit_pipeline.inspection.draws import protocol
 from credit_pipeline.inspection.draws.entropy import Announcement, Entropy, choose_entropy
 from credit_pipeline.inspection.draws.parties import Party, missing_signers, verify_reveal
@@ -29,17 +31,14 @@ from credit_pipeline.inspection.draws.rule import OFFICE, read_rule
 from credit_pipeline.inspection.draws.statements import (
     entropy_statement,
     missing_assurances,
-    replacement_statement,
-    top_up_statement,
 )
 from credit_pipeline.inspection.rounds.files import statement_bytes
 from credit_pipeline.inspection.rounds.guard import STAGE, newest_checkpoint, round_events, verified_record
+from credit_pipeline.inspection.rounds.late_steps import LateSteps
 from credit_pipeline.inspection.rounds.record import RoundRecord, State
 from credit_pipeline.inspection.rounds.store import RoundStore
 from credit_pipeline.inspection.rounds.tables import live_tables
-from credit_pipeline.inspection.rounds.top_ups import next_inspector
-from credit_pipeline.inspection.rounds.visits import team_of
-from credit_pipeline.inspection.rounds.waves import choose_teams_of_wave, lawful_inspectors
+from credit_pipeline.inspection.rounds.waves import choose_teams_of_wave
 from credit_pipeline.keys import KeyStore
 from credit_pipeline.settings import TIME_ZONE, Settings
 from credit_pipeline.warehouse import lake_id
@@ -60,10 +59,12 @@ class RoundOutcome:
     """What must happen before the next step, and who does it."""
     unassigned: Mapping[str, str] = field(default_factory=dict)
     """Unit → why no inspectors could be assigned."""
+    without_team: Mapping[str, int] = field(default_factory=dict)
+    """Unit → drawn visits to which it sends nobody yet."""
     missing_assurances: tuple[str, ...] = ()
 
 
-class RoundOffice:
+class RoundOffice(LateSteps):
     """Holds the office's key and the store of one lake. Callers hold the lake's lock."""
 
     def __init__(self, settings: Settings, audit: AuditLog | None = None, run_id: str | None = None) -> None:
@@ -263,62 +264,6 @@ class RoundOffice:
         )
         return self.outcome(record, unassigned=unassigned)
 
-    def top_up(self, plan_id: str, round_: protocol.Round, **facts: Any) -> RoundRecord:
-        """Puts the next ranks in the place of a drawn enterprise; `facts` as in `statements.top_up_statement`."""
-        record = self.existing(plan_id, round_)
-        statement = top_up_statement(record.top_ups + 1, **facts)
-        return self._logged(record, self.store.top_up(plan_id, round_, statement))
-
-    def replace_inspector(
-        self,
-        plan_id: str,
-        round_: protocol.Round,
-        *,
-        unit_id: str,
-        uscc: str,
-        inspector_id: str,
-        reason: str,
-        declared_date: str,
-        approvers: Sequence[str],
-    ) -> tuple[RoundRecord, str]:
-        """Exchanges an inspector after a late recusal for the next lawful one in the enterprise's order; his id."""
-        record = self.existing(plan_id, round_)
-        table = self.store.assignments(plan_id, round_)
-        known = [
-            self.store.statement(plan_id, round_, f"replaced-{n:03}")
-            for n in range(1, record.replacements + 1)
-        ]
-        facts = {
-            "unit_id": unit_id, "uscc": uscc, "inspector_id": inspector_id, "reason": reason,
-            "declared_date": declared_date, "approvers": approvers,
-        }  # fmt: skip
-        before = [one for one in known if (one["unit_id"], one["uscc"]) == (unit_id, uscc)]
-        for one in before:
-            if one["inspector_id"] == inspector_id:
-                again = replacement_statement(one["number"], **facts, replaced_by=one["replaced_by"])  # type: ignore[arg-type]
-                return self.store.replace_inspector(plan_id, round_, again), one["replaced_by"]
-        team = team_of(table, unit_id, uscc) if table is not None else {}
-        if inspector_id not in team:
-            raise BadInput(
-                f"{record.named()}: inspector {inspector_id} is not to visit enterprise {uscc} for unit {unit_id}"
-            )
-        chosen = next_inspector(
-            team,
-            inspector_id,
-            lawful_inspectors(self.store, record, unit_id, uscc),
-            was_leader=team[inspector_id] == "leader",
-            already_replaced=[one["inspector_id"] for one in before],
-            seed=self.seed(record),
-            uscc=uscc,
-        )
-        if chosen is None:
-            raise CreditPipelineError(
-                f"{record.named()}: unit {unit_id} has no other lawful inspector for enterprise {uscc}; add one to its "
-                "directory, or let the visit wait for a later wave"
-            )
-        statement = replacement_statement(record.replacements + 1, **facts, replaced_by=chosen)  # type: ignore[arg-type]
-        return self._logged(record, self.store.replace_inspector(plan_id, round_, statement)), chosen
-
     def close(self, plan_id: str, round_: protocol.Round) -> RoundRecord:
         record = self.existing(plan_id, round_)
         return self._logged(record, self.store.close(plan_id, round_))
@@ -368,9 +313,28 @@ class RoundOffice:
         if record.state is State.DRAWN:
             return "inspectors"
         if record.state is State.ASSIGNED:
-            count = len(self.store.open_visits(plan_id, round_))
-            return f"inspectors for {count} visit(s) (`draw assign`)" if count else ""
+            without = self.without_team(record)
+            where = f"{sum(without.values())} visit(s) of {', '.join(without)}"
+            return f"inspectors for {where} (`draw show` tells why, then `draw assign`)" if without else ""
         return ""
+
+    def without_team(self, record: RoundRecord) -> dict[str, int]:
+        """Unit → visits of its inspectors that nobody is sent to."""
+        if record.state not in (State.DRAWN, State.ASSIGNED):
+            return {}
+        open_visits = self.store.open_visits(record.plan_id, record.round)
+        return dict(sorted(Counter(unit for unit, _, _ in open_visits).items()))
+
+    def conflicts(self, record: RoundRecord, roster: tuple[pa.Table, pa.Table]) -> dict[str, str]:
+        """Unit without inspectors → what stands in the way by this roster, or that nothing does any more."""
+        # Whether teams exist does not depend on the seed, so a reader needs no key to be told.
+        found = choose_teams_of_wave(self.store, record, "0" * 64, record.waves + 1, roster)
+        can = (
+            f"its directory suffices now; remedy: credit-pipeline draw assign {record.plan_id} {record.round}"
+        )
+        return dict.fromkeys(self.without_team(record), can) | {
+            unit.unit_id: unit.message() for unit in found.infeasible
+        }
 
     def _missing_reveals(self, record: RoundRecord) -> list[str]:
         here = self.reveal_statements(record)
@@ -393,6 +357,7 @@ class RoundOffice:
             drawn=record.drawn_count or 0,
             waiting_for=waiting_for or self.waiting_for(record),
             unassigned=unassigned or {},
+            without_team=self.without_team(record),
             missing_assurances=tuple(
                 missing_assurances([party["party"] for party in rule["parties"]], entropy)
             ),

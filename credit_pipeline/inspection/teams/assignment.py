@@ -6,7 +6,7 @@ and its exact description are `inspection.teams.team_choice`. Not here: who is v
 
 Interface in short:
 
-    assign(visits, roster, recusals, seed, inspectors_per_visit=2, wave=1, already=None, max_visits=None)
+    assign(visits, roster, recusals, seed, inspectors_per_visit=2, wave=1, already=None)
 
 `visits`: unit_id (whose inspectors go), draw_unit_id (who drew), uscc, region ('' if unknown), required_skills
 (joined with '+', '' for none). One row per unit and enterprise: in a joint plan every participating unit has its own
@@ -89,12 +89,10 @@ def assign(
     inspectors_per_visit: int = 2,
     wave: int = 1,
     already: pa.Table | None = None,
-    max_visits: int | None = None,
 ) -> Assignment:
     """`inspectors_per_visit` different inspectors for every visit, one of them a leader where the unit has any.
 
-    Columns, waves and rules: module and `team_choice`. `max_visits`: the most visits of an inspector in the round;
-    None: as many as an even share takes. Every unit is assigned completely or not at all.
+    Columns, waves and rules: module and `team_choice`. Every unit is assigned completely or not at all.
 
     2,000 enterprises x 60 inspectors take some seconds. Raises `BadInput` for malformed or doubled rows, never for an
     infeasible unit: those are reported.
@@ -102,8 +100,8 @@ def assign(
     protocol.checked_seed(seed)
     if inspectors_per_visit < 2:
         raise BadInput(f"{inspectors_per_visit} inspector(s) per visit: the law asks for two at least")
-    if wave < 1 or (max_visits is not None and max_visits < 1):
-        raise BadInput(f"wave {wave}, max_visits {max_visits}: both are counted from 1")
+    if wave < 1:
+        raise BadInput(f"wave {wave}: waves are counted from 1")
     reasons = _recusals(recusals)
     rows: list[tuple[Any, ...]] = []
     infeasible: list[InfeasibleUnit] = []
@@ -119,7 +117,6 @@ def assign(
             reasons,
             seed,
             per_visit=inspectors_per_visit,
-            max_visits=max_visits,
             loads=_counts(row["inspector_id"] for team in unit.already.values() for row in team),
             pairs=_counts(
                 pair(one["inspector_id"], other["inspector_id"])

@@ -32,11 +32,10 @@ class InfeasibleUnit:
     """A unit without a lawful assignment: nobody is assigned in it, and this says why.
 
     `reason` is `too_few_inspectors` or `no_full_assignment`. For the latter `enterprises` is a Hall set: together
-    they need `demand` visits, and `inspectors`, all that are allowed to visit any of them, can give only `supply`.
-    `obstacles`: (uscc, inspector_id, why he may not or cannot go) for every inspector of the unit's roster, in or out
-    of it: "recusal: relative", "region 411330 only", "lacks skill 食品安全", "capacity" (all visits his unit's limit
-    allows), "certificate_expired" and the other reasons of the roster; inspector_id '' and "leader" where nobody
-    allowed for the enterprise may lead.
+    have `demand` places in their teams, and `inspectors`, all that are allowed to visit any of them, can fill only
+    `supply`. `obstacles`: (uscc, inspector_id, why he may not go) for every inspector of the unit's roster, in or out of
+    it: "recusal: relative", "region 411330 only", "lacks skill 食品安全", "certificate_expired" and the other reasons of
+    the roster; inspector_id '' and "leader" where nobody allowed for the enterprise may lead.
     """
 
     unit_id: str
@@ -57,8 +56,8 @@ class InfeasibleUnit:
         else:
             text = (
                 f"Unit {self.unit_id}: no lawful assignment exists. {len(self.enterprises)} enterprise(s) "
-                f"({_few(self.enterprises)}) need {self.demand} visits; the inspectors allowed for them "
-                f"({_few(self.inspectors) or 'none'}) can give {self.supply}. Add inspectors or leaders who may go "
+                f"({_few(self.enterprises)}) have {self.demand} places in their teams; the inspectors allowed for them "
+                f"({_few(self.inspectors) or 'none'}) can fill {self.supply}. Add inspectors or leaders who may go "
                 "there, correct their regions and skills in the directory, or settle the recusals."
             )
         return f"{text} {self._obstacles_text()}".rstrip()
@@ -101,9 +100,7 @@ def no_full_assignment(
             why = missing_edge(visit, inspector, recusals.get((inspector_id, uscc)))
             if not why:
                 may_lead = may_lead or inspector.is_leader
-                if inspector_id in hall.exhausted:
-                    why = "capacity"
-            if why:
+            else:
                 obstacles.append((uscc, inspector_id, why))
         obstacles += ((uscc, one, why) for one, why in sorted(unit.excluded.items()))
         if not may_lead:

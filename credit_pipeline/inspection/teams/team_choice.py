@@ -8,12 +8,12 @@ The algorithm, exactly (k = inspectors per visit; every number is whole, every c
    or begins with his region_prefix, and he has every skill the visit requires.
 2. Leaders. If the unit has any leader, every visit needs one of its k inspectors to be a leader.
 3. Capacity. load(i) are the visits given to i in earlier waves. level(i) = ceil((k x visits + all loads) /
-   inspectors); for a leader at least ceil((visits + loads of the leaders) / leaders); never above `max_visits`. While
-   the greatest number of places that can be filled with room(i) = max(0, level(i) - load(i)) is less than k x visits:
-   take the minimum cut nearest the visits and add 1 to the level of every inspector on its near side who is below
-   max_visits; if there is none, no lawful assignment exists, and the near side is the Hall set. At the end capacity(i)
-   = level(i) + 1, not above max_visits, and room(i) = max(0, capacity(i) - load(i)). The near side is what can be
-   reached in the residual graph from visits with empty places; it is the same for every maximum flow. The network:
+   inspectors); for a leader at least ceil((visits + loads of the leaders) / leaders). While the greatest number of
+   places that can be filled with room(i) = max(0, level(i) - load(i)) is less than k x visits: take the minimum cut
+   nearest the visits and add 1 to the level of every inspector on its near side; if there is none, no lawful
+   assignment exists, and the near side is the Hall set. At the end capacity(i) = level(i) + 1 and room(i) = max(0,
+   capacity(i) - load(i)). The near side is what can be reached in the residual graph from visits with empty places; it
+   is the same for every maximum flow. The network:
    source -> visit (k) -> leader (1); visit -> its gate (k - 1; k if the unit has no leader) -> other inspector (1);
    inspector -> sink (room).
 4. Order. Visits come by (SHA-256("FIRM1|seed|unit|uscc"), uscc), the candidates of each (inspectors with an edge)
@@ -33,7 +33,7 @@ is fixed (3, then induction). Somebody in it fills the next place of this visit;
 the first or the second pass. at_capacity, needs_leader and reserved stay true when more is fixed, so nobody rejected
 for them has to be tried again, while paired_often never rejects in the second pass. So the pair rule reorders
 candidates and costs no exactness; it is a wish, not a promise. Levels give way only to the law: they rise where region,
-skill, leaders and recusals force an uneven share, and nowhere else; a limit that must not give way is max_visits.
+skill, leaders and recusals force an uneven share, and nowhere else.
 
 It is not quite the uniform choice among all lawful assignments: over the 5,157 of a toy (6 enterprises, 5 inspectors,
 recusals, capacity 3, no leader, no pair rule) a marginal was off by 0.038 at most.
@@ -75,14 +75,12 @@ class Place:
 
 @dataclass(frozen=True)
 class HallSet:
-    """Visits that together need `demand` places and cannot get more than `supply`.
-
-    `inspectors` are allowed for any of them, `exhausted` those among them who give all that max_visits lets them.
+    """Visits that together need `demand` places and cannot get more than `supply`; `inspectors` are allowed for any
+    of them.
     """
 
     usccs: tuple[str, ...]
     inspectors: tuple[str, ...]
-    exhausted: tuple[str, ...]
     demand: int
     supply: int
 
@@ -105,7 +103,6 @@ def choose_teams(
     seed: str,
     *,
     per_visit: int,
-    max_visits: int | None = None,
     loads: Mapping[str, int] | None = None,
     pairs: Mapping[tuple[str, str], int] | None = None,
     visits_before: int = 0,
@@ -117,7 +114,7 @@ def choose_teams(
     """
     ordered = sorted(visits, key=lambda visit: (_hash(f"FIRM1|{seed}|{unit_id}|{visit.uscc}"), visit.uscc))
     roster = sorted(inspectors, key=lambda one: one.inspector_id)
-    matching = _Matching(ordered, roster, recusals, per_visit, loads or {}, max_visits)
+    matching = _Matching(ordered, roster, recusals, per_visit, loads or {})
     hall = matching.fill()
     if hall is not None:
         return hall
@@ -196,11 +193,9 @@ class _Matching:
         recusals: Mapping[tuple[str, str], str],
         per_visit: int,
         loads: Mapping[str, int],
-        max_visits: int | None,
     ) -> None:
         self.visits = visits
         self.ids = [one.inspector_id for one in roster]
-        self.max_visits = max_visits
         self._bit = {one: bit for bit, one in enumerate(self.ids)}
         self.leader_mask = sum(1 << bit for bit, one in enumerate(roster) if one.is_leader)
         self.per_visit = per_visit
@@ -236,14 +231,10 @@ class _Matching:
         leaders = list(_bits(self.leader_mask))
         led = len(self.visits) + sum(self.before[bit] for bit in leaders)
         lead_share = max(share, -(-led // max(len(leaders), 1)))
-        levels = [lead_share if self.leader_mask >> bit & 1 else share for bit in range(len(self.ids))]
-        return levels if self.max_visits is None else [min(level, self.max_visits) for level in levels]
+        return [lead_share if self.leader_mask >> bit & 1 else share for bit in range(len(self.ids))]
 
     def _rooms(self, slack: int) -> list[int]:
-        capacities = [level + slack for level in self.level]
-        if self.max_visits is not None:
-            capacities = [min(capacity, self.max_visits) for capacity in capacities]
-        return [max(0, capacity - before) for capacity, before in zip(capacities, self.before, strict=True)]
+        return [max(0, level + slack - before) for level, before in zip(self.level, self.before, strict=True)]
 
     def allowed(self, index: int) -> list[str]:
         return [self.ids[bit] for bit in _bits(self.eligible[index])]
@@ -262,10 +253,9 @@ class _Matching:
             if reached is None:
                 continue
             full = [bit for kind, bit in reached if kind == "inspector"]
-            raised = [bit for bit in full if self.max_visits is None or self.level[bit] < self.max_visits]
-            if not raised:
+            if not full:
                 return self._hall_set(reached)
-            for bit in raised:
+            for bit in full:
                 self.level[bit] += 1
             self.room = self._rooms(0)
 
@@ -380,20 +370,19 @@ class _Matching:
             node = before
 
     def _hall_set(self, reached: set[Node]) -> HallSet:
+        """The visits of a near side that holds no inspector: everybody allowed for them goes already."""
         group = sorted(index for kind, index in reached if kind == "visit")
-        full = sum(1 << bit for kind, bit in reached if kind == "inspector")
-        supply, allowed = sum(self.room[bit] for bit in _bits(full)), 0
+        supply = allowed = 0
         for index in group:
-            outside = self.eligible[index] & ~full
+            able = self.eligible[index]
             if self.leader_mask and ("gate", index) not in reached:
-                supply += (outside & self.leader_mask).bit_count() + self.per_visit - 1
+                supply += (able & self.leader_mask).bit_count() + self.per_visit - 1
             else:
-                supply += outside.bit_count()
-            allowed |= self.eligible[index]
+                supply += able.bit_count()
+            allowed |= able
         return HallSet(
             tuple(sorted(self.visits[index].uscc for index in group)),
             tuple(self.ids[bit] for bit in _bits(allowed)),
-            tuple(self.ids[bit] for bit in _bits(full)),
             self.per_visit * len(group),
             supply,
         )

@@ -163,6 +163,23 @@ def test_units_are_told_apart_from_feeds_once_per_day_and_change(tmp_path: Path,
     assert "overdue_publications" not in _Webhook.received[-1] and _Webhook.received[-1]["count"] == 6
 
 
+def test_units_without_inspectors_are_told_with_what_helps(tmp_path: Path, address: str) -> None:
+    """Prevents a unit that inspects nobody from hiding behind the name of a check."""
+    _Webhook.answer = 200
+    settings = Settings(lake_dir=tmp_path, alert_webhook_url=address)
+    settings.audit_dir.mkdir()
+    found = Finding(
+        "every_drawn_enterprise_has_inspectors",
+        "inspection/inspector_assignments",
+        units=("411302MS: 12", "411330EE: 3"),
+    )
+    assert alert_inspections(settings, run_id="r1", as_of_date="2026-10-31", findings=[found])
+    [message] = _Webhook.received
+    assert message["units_without_inspectors"] == ["411302MS: 12", "411330EE: 3"]
+    assert "draw assign" in message["what_to_do"]["units_without_inspectors"]
+    assert not alert_feeds(settings, run_id="r1", as_of_date="2026-10-31", findings=[found])
+
+
 def test_the_sensor_reads_the_checks_of_the_run(
     tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ import shutil
 import sys
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -18,6 +19,7 @@ from credit_pipeline.audit.log import AuditLog
 from credit_pipeline.audit.retention import Purged, horizon, keep_days, purge_lake, record_purge
 from credit_pipeline.cli import app
 from credit_pipeline.errors import BadInput, CreditPipelineError
+from credit_pipeline.extracts.manifest import manifest_bytes
 from credit_pipeline.feeds import blanking
 from credit_pipeline.feeds.catalogue import get_feed
 from credit_pipeline.feeds.compaction import compact_lake
@@ -197,14 +199,18 @@ def test_policy_that_cannot_be_meant_is_refused(tmp_path: Path, old: str, new: s
         keep_days(Settings(policy_dir=policy), DAY)
 
 
+def _manifest(content: dict[str, Any]) -> str:
+    return manifest_bytes(content).decode()
+
+
 def test_whole_files_go_by_age_and_what_is_current_stays(lake: Lake) -> None:
     """Prevents the current release, the newest training set, the published list or draws and log from going with the old."""
     settings = lake.settings
     root = settings.lake_dir
     made = {
         "extracts/U/U-000001.duckdb": "x", "extracts/U/U-000001.key.age": "x", "extracts/U/U-000002.duckdb": "x",
-        "extracts/U/U-000001.manifest.json": json.dumps({"unit_id": "U", "release_seq": 1, "as_of_date": "2026-01-01"}),
-        "extracts/U/manifest.json": json.dumps({"unit_id": "U", "release_seq": 2, "as_of_date": "2026-02-01"}),
+        "extracts/U/U-000001.manifest.json": _manifest({"unit_id": "U", "release_seq": 1, "as_of_date": "2026-01-01"}),
+        "extracts/U/manifest.json": _manifest({"unit_id": "U", "release_seq": 2, "as_of_date": "2026-02-01"}),
         "training/as_of=2020-01-01/training_set.parquet": "x", "training/as_of=2021-01-01/training_set.parquet": "x",
         "replays/2026-01-01.duckdb": "x", "replays/2026-01-02.duckdb": "x",
         "draws/P/1/frame.parquet": "x", "audit/log.jsonl": "", "models/m/points.parquet": "x",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from credit_pipeline.audit.log import AuditLog
+from credit_pipeline.daily_run import prepare
 from credit_pipeline.errors import BadInput, IntegrityError
 from credit_pipeline.extracts.key_changes import (
     add_key,
@@ -33,6 +34,7 @@ from credit_pipeline.keys.age import (
 )
 from credit_pipeline.keys.handover import handovers, trusted_keys
 from credit_pipeline.keys.recipients import ESCROW, Register
+from credit_pipeline.settings import Settings
 
 RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 
@@ -82,6 +84,28 @@ def test_a_folder_others_could_change_is_refused(keys: KeyStore, folder: str) ->
     (keys.directory / folder).chmod(0o750)
     with pytest.raises(UnsafeKeyFile, match="chmod 700"):
         keys.party_key()
+
+
+@pytest.mark.parametrize(
+    ("path", "mode", "remedy"),
+    [
+        ("", 0o755, "chmod 700"),
+        ("parties", 0o750, "chmod 700"),
+        ("parties/credit_office.key", 0o644, "chmod 600"),
+    ],
+)
+def test_open_keys_are_refused_before_a_run_begins(
+    keys: KeyStore, path: str, mode: int, remedy: str, tmp_path: Path
+) -> None:
+    """A folder of mode 0755 stopped the run at the draw, after twenty minutes of work."""
+    KeyStore(tmp_path / "none").check()
+    assert not (tmp_path / "none").exists(), "looking makes nothing"
+    keys.party_key()
+    keys.check()
+    (keys.directory / path).chmod(mode)
+    settings = Settings(lake_dir=tmp_path / "lake", keys_dir=keys.directory, policy_dir=tmp_path / "no pack")
+    with pytest.raises(UnsafeKeyFile, match=f"{remedy} {keys.directory / path}"):
+        prepare(settings)
 
 
 def test_a_link_is_no_key(keys: KeyStore, tmp_path: Path) -> None:

@@ -330,6 +330,25 @@ def test_a_file_that_vanishes_or_cannot_be_read_is_left(lake: Lake, monkeypatch:
     assert [file.accepted for file in lake.ingest("penalties").files] == [1]
 
 
+def test_a_machine_that_starts_no_process_says_so(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevents workbooks that are left on every run, as if their senders were still writing them."""
+    lake.put("penalties/a.xlsx", workbook())
+    lake.put("penalties/b.csv", [penalty(2)])
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("credit_pipeline.feeds.readers_excel.subprocess.run", refused)
+        report = ingest_feed("penalties", lake.settings, DAY)
+    assert [file.file for file in report.files] == ["penalties/b.csv"]
+    [message] = report.left
+    assert "penalties/a.xlsx is left for the next run" in message and "does not start" in message
+    assert "Resource temporarily unavailable" in message and "ulimit -u" in message
+    assert message in report.to_markdown()
+    assert [file.accepted for file in lake.ingest("penalties").files] == [1]
+
+
 def test_an_unreadable_file_is_left(lake: Lake, tmp_path: Path) -> None:
     """Prevents missing permissions from counting as damage of the content."""
     path = lake.put("penalties/a.csv", [penalty(1)])

@@ -5,10 +5,14 @@ The SQL is the project's own: only the day, the catalogue name and the files of 
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ import duckdb
 
 from credit_pipeline.inspection.draws.draw import DRAW_SQL
 from credit_pipeline.settings import DBT_PROJECT_DIR, Settings
+from credit_pipeline.transform import dbt
 from credit_pipeline.transform.dbt import dbt_args, dbt_environment, dbt_executable, dbt_vars
 
 SENTINEL = date(2001, 2, 3)
@@ -80,6 +85,26 @@ create table frozen.draws (plan_id varchar, round integer, unit_id varchar, item
 create table frozen.aborted (plan_id varchar, round integer);
 create table frozen.top_ups (plan_id varchar, round integer, unit_id varchar, uscc varchar);
 """
+
+
+def kept_models(kept: Path, folder: Path) -> dict[str, str]:
+    """`compiled_models`, kept in `kept` as long as neither the dbt project nor dbt nor what compiles it has changed."""
+    sources = [*DBT_PROJECT_DIR.glob("*.yml"), Path(__file__), Path(dbt.__file__)]
+    for name in ("models", "macros", "seeds"):
+        sources += (path for path in (DBT_PROJECT_DIR / name).rglob("*") if path.is_file())
+    digest = hashlib.sha256(version("dbt-core").encode())
+    for path in sorted(sources):
+        digest.update(f"|{path}|".encode() + hashlib.sha256(path.read_bytes()).digest())
+    file = kept / f"{digest.hexdigest()}.json"
+    if not file.exists():
+        models = compiled_models(folder)
+        for old in kept.glob("*.json"):
+            old.unlink(missing_ok=True)
+        part = file.with_suffix(f".{os.getpid()}")
+        part.write_text(json.dumps(models), encoding="utf-8")
+        part.replace(file)
+    found: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+    return found
 
 
 def compiled_models(folder: Path) -> dict[str, str]:

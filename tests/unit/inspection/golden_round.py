@@ -248,13 +248,14 @@ class GoldenRound:
         row = next(row for row in table.to_pylist() if row["role"] == "leader")
         self.office.replace_inspector(
             PLAN, ROUND, unit_id=row["unit_id"], uscc=row["uscc"], inspector_id=row["inspector_id"], reason="relative",
-            declared_date="2026-11-02", approvers=["zhang-wei"],
+            document_no="recusal-2026-17", declared_date="2026-11-01", approvers=["zhang-wei", "li-na"],
         )  # fmt: skip
 
     def steps(self) -> Iterator[str]:
         """Takes every step; gives its name after each."""
         for name in ("freeze", "commit", "entropy", "draw", "top_up", "assign", "replace_inspector"):
             if name == "entropy" and self.source == "NONE":
+                self.clock.next_day()
                 self.office.set_entropy(PLAN, ROUND, [], FROZEN)
             else:
                 getattr(self, name)()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -258,3 +262,56 @@ class City:
             for record in self.audit.records(stage="inspection")
             if record.details["plan_id"] == plan
         ]
+
+
+PARTIES = ("credit_office", "audit_office", "justice_office")
+NEXT = date(2026, 3, 3)
+ISSUE = ("KL8", "2026063", NEXT, KL8)
+
+
+def assigned(root: Path) -> City:
+    """A city of one party whose round is drawn and assigned."""
+    return _copy(_assigned(), root)
+
+
+def frozen(root: Path) -> City:
+    """A city of three parties whose round waits for the others' commitments."""
+    return _copy(_frozen(), root)
+
+
+def waiting_for_reveals(root: Path) -> City:
+    """A city of three parties whose round has its lottery issue."""
+    return _copy(_waiting_for_reveals(), root)
+
+
+@cache
+def _assigned() -> City:
+    town = City(Path(_templates.name) / "assigned")
+    assert town.run() == ["ASSIGNED"]
+    return town
+
+
+@cache
+def _frozen() -> City:
+    town = City(Path(_templates.name) / "frozen", parties=PARTIES, source="KL8")
+    assert town.run() == ["FRAME_FROZEN"]
+    return town
+
+
+@cache
+def _waiting_for_reveals() -> City:
+    town = _copy(_frozen(), Path(_templates.name) / "waiting")
+    town.commit_others()
+    town.announced = [ISSUE]
+    assert town.run(NEXT) == ["ENTROPY"]
+    return town
+
+
+_templates = TemporaryDirectory(prefix="rounds-")
+"""What many tests begin with, made once in a process; each works on a copy."""
+
+
+def _copy(template: City, root: Path) -> City:
+    shutil.copytree(template.root, root, dirs_exist_ok=True)
+    made = {name: deepcopy(getattr(template, name)) for name in ("frame", "roster", "announced")}
+    return replace(template, root=root, **made)

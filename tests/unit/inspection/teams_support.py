@@ -31,7 +31,6 @@ class Unit:
     visits: dict[str, tuple[str, str]]
     recusals: set[tuple[str, str]] = field(default_factory=set)
     per: int = 2
-    max_visits: int | None = None
     already: pa.Table | None = None
     unit_id: str = "A01"
 
@@ -50,7 +49,7 @@ class Unit:
     def assign(self, number: int, **options: Any) -> Assignment:
         return assign(
             self.visit_table(), self.roster_table(), self.recusal_table(), seed(number),
-            inspectors_per_visit=self.per, max_visits=self.max_visits, already=self.already, **options,
+            inspectors_per_visit=self.per, already=self.already, **options,
         )  # fmt: skip
 
     def allowed(self, uscc: str) -> list[str]:
@@ -133,11 +132,7 @@ class Replay:
         return bool(nx.maximum_flow_value(self._network(fixed, room), "source", "sink") == wanted)
 
     def _room(self, level: dict[str, int], slack: int) -> dict[str, int]:
-        limit = self.unit.max_visits
-        capacity = {one: number + slack for one, number in level.items()}
-        if limit is not None:
-            capacity = {one: min(number, limit) for one, number in capacity.items()}
-        return {one: max(0, number - self.loads[one]) for one, number in capacity.items()}
+        return {one: max(0, number + slack - self.loads[one]) for one, number in level.items()}
 
     def rooms(self) -> dict[str, int] | None:
         """Step 3 of the description; None if no lawful assignment exists."""
@@ -150,8 +145,6 @@ class Replay:
         if self.leaders:
             led = len(unit.visits) + sum(self.loads[one] for one in self.leaders)
             level |= {one: max(share, -(-led // len(self.leaders))) for one in self.leaders}
-        top = unit.max_visits if unit.max_visits is not None else 10**9
-        level = {one: min(number, top) for one, number in level.items()}
         while True:
             graph = self._network({}, self._room(level, 0))
             # networkx' own minimum cut is the one nearest the sink: the near side is searched in the residual.
@@ -164,7 +157,7 @@ class Replay:
                     if following not in reached and arc["flow"] < arc["capacity"]:
                         reached.add(following)
                         queue.append(following)
-            raised = [one for one in everyone if ("inspector", one) in reached and level[one] < top]
+            raised = [one for one in everyone if ("inspector", one) in reached]
             if not raised:
                 return None
             for one in raised:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from round_support import PLAN, ROUND, City, uscc
+from round_support import PLAN, ROUND, City, assigned, uscc
 
 from credit_pipeline.errors import BadInput
 from credit_pipeline.inspection.draws import protocol
@@ -19,7 +20,13 @@ from credit_pipeline.inspection.rounds.daily import assign_wave
 from credit_pipeline.inspection.rounds.record import State
 from credit_pipeline.inspection.rounds.top_ups import drawn_set, next_inspector, open_visits
 
+LATER = datetime(2026, 3, 6, 2, 0, tzinfo=UTC)
 APPROVED = {"event_id": "E1", "event_date": "2026-03-05", "approvers": ["Li", "Wang"]}
+
+
+RECUSED = {
+    "reason": "relative", "document_no": "桐文〔2026〕3号", "declared_date": "2026-03-05", "approvers": ["Li", "Wang"],
+}  # fmt: skip
 
 
 def _drawn(town: City) -> tuple[str, str]:
@@ -29,8 +36,8 @@ def _drawn(town: City) -> tuple[str, str]:
 
 
 def test_a_top_up_takes_the_next_rank_in_every_cell_and_gets_a_wave(tmp_path: Path) -> None:
-    town = City(tmp_path)
-    town.run()
+    town = assigned(tmp_path)
+    town.now = LATER
     office, store = town.office(), town.office().store
     before = store.drawn(PLAN, ROUND).table.to_pylist()
     unit, closed = _drawn(town)
@@ -68,6 +75,7 @@ def test_a_top_up_takes_the_next_rank_in_every_cell_and_gets_a_wave(tmp_path: Pa
     [
         ({"reason": "friend"}, "not on the frozen list"),
         ({"event_date": "2026-03-02"}, "no reason for a top-up"),
+        ({"event_date": "2026-03-07"}, "lies in the future; today is 2026-03-06"),
         ({"event_date": "soon"}, "YYYY-MM-DD"),
         ({"event_id": ""}, "event id"),
         ({"approvers": ["Li"]}, "2 different approvers"),
@@ -79,8 +87,8 @@ def test_a_top_up_without_its_grounds_is_refused(
     tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     """ "Closed" is the cheapest way to spare a friend."""
-    town = City(tmp_path)
-    town.run()
+    town = assigned(tmp_path)
+    town.now = LATER
     before = town.files()
     unit, closed = _drawn(town)
     facts: dict[str, Any] = {"unit_id": unit, "uscc": closed, "reason": "revoked", **APPROVED}
@@ -90,8 +98,8 @@ def test_a_top_up_without_its_grounds_is_refused(
 
 
 def test_one_enterprise_is_topped_up_once_and_none_after_the_end(tmp_path: Path) -> None:
-    town = City(tmp_path)
-    town.run()
+    town = assigned(tmp_path)
+    town.now = LATER
     office = town.office()
     unit, closed = _drawn(town)
     facts: dict[str, Any] = {"unit_id": unit, "uscc": closed, "reason": "revoked", **APPROVED}
@@ -106,14 +114,13 @@ def test_one_enterprise_is_topped_up_once_and_none_after_the_end(tmp_path: Path)
 
 def test_a_late_recusal_is_replaced_by_the_next_in_the_order(tmp_path: Path) -> None:
     """Neither the one who leaves nor the office chooses who comes."""
-    town = City(tmp_path)
-    town.run()
+    town = assigned(tmp_path)
+    town.now = LATER
     office, store = town.office(), town.office().store
     row = store.assignments(PLAN, ROUND).to_pylist()[0]  # type: ignore[union-attr]
     unit, enterprise, leaving = row["unit_id"], row["uscc"], row["inspector_id"]
     facts: dict[str, Any] = {
-        "unit_id": unit, "uscc": enterprise, "inspector_id": leaving, "reason": "relative",
-        "declared_date": "2026-03-05", "approvers": ["Li"],
+        "unit_id": unit, "uscc": enterprise, "inspector_id": leaving, **RECUSED,
     }  # fmt: skip
     record, chosen = office.replace_inspector(PLAN, ROUND, **facts)
     files = town.files()
@@ -126,6 +133,8 @@ def test_a_late_recusal_is_replaced_by_the_next_in_the_order(tmp_path: Path) -> 
     assert chosen in team and leaving not in team and team[chosen] == row["role"] and len(team) == 2
     assert chosen != f"{unit}-4", "who is on leave cannot come"
     assert town.events()[-1] == "round_inspector_replaced"
+    statement = store.statement(PLAN, ROUND, "replaced-001")
+    assert statement["reason"] == "relative (桐文〔2026〕3号)" and statement["approvers"] == ["Li", "Wang"]
     with pytest.raises(BadInput, match="is not to visit"):
         office.replace_inspector(PLAN, ROUND, **(facts | {"inspector_id": "nobody"}))
     seed = office.seed(office.existing(PLAN, ROUND))
@@ -138,6 +147,30 @@ def test_a_late_recusal_is_replaced_by_the_next_in_the_order(tmp_path: Path) -> 
     for name in set(earlier) & set(lawful):
         recused = (name, enterprise) == ("A01-0", uscc(1))
         assert recused or (is_leader_needed and int(name[-1]) > 1), "an earlier lawful one was passed over"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"approvers": ["Li"]}, "2 different approvers, not 1"),
+        ({"approvers": ["Li", "LI "]}, "2 different approvers, not 1"),
+        ({"reason": "tired"}, "one of relative, former_employer, shareholding, other"),
+        ({"document_no": " "}, "document"),
+        ({"declared_date": "2026-03-07"}, "lies in the future"),
+    ],
+)
+def test_a_late_recusal_without_its_grounds_is_refused(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    """One person could exchange inspectors until the wanted one comes, and say nothing but a word."""
+    town = assigned(tmp_path)
+    town.now = LATER
+    before = town.files()
+    row = town.office().store.assignments(PLAN, ROUND).to_pylist()[0]  # type: ignore[union-attr]
+    facts = {name: row[name] for name in ("unit_id", "uscc", "inspector_id")} | RECUSED | change
+    with pytest.raises(BadInput, match=message):
+        town.office().replace_inspector(PLAN, ROUND, **facts)
+    assert town.files() == before and town.events()[-1] == "round_assigned"
 
 
 def test_units_without_inspectors_wait_for_a_later_wave(tmp_path: Path) -> None:

@@ -69,17 +69,21 @@ def test_a_conflict_names_each_reason_and_who_it_keeps_out() -> None:
         assert words in conflict.message()
 
 
-def test_a_limit_of_visits_is_never_passed() -> None:
-    """max_visits is a limit of the plan: it stops the unit and names itself, levels may not rise over it."""
-    leaders = {"I1": True, "I2": True, "I3": True}
-    assert not plain(leaders, 6, max_visits=4).assign(1).infeasible
-    (conflict,) = plain(leaders, 7, max_visits=4).assign(1).infeasible
-    assert (conflict.demand, conflict.supply) == (14, 12) and "capacity: I1, I2, I3" in conflict.message()
+def test_a_conflict_counts_places_in_teams() -> None:
+    """Three enterprises of two inspectors each are six places; told as visits, an office looks for six enterprises."""
+    (conflict,) = (
+        plain({"I1": True, "I2": False}, 3, recusals={("I2", uscc) for uscc in USCCS}).assign(1).infeasible
+    )
+    assert "3 enterprise(s)" in conflict.message()
+    assert "have 6 places in their teams" in conflict.message() and "can fill 3." in conflict.message()
+    assert " visits" not in conflict.message()
 
 
 def test_a_long_conflict_stays_readable() -> None:
     """A unit with sixty enterprises in conflict must not print them all; the report holds them."""
-    (conflict,) = plain({"I1": True, "I2": False}, 60, max_visits=10).assign(1).infeasible
+    (conflict,) = (
+        plain({"I1": True, "I2": False}, 60, recusals={("I1", uscc) for uscc in USCCS}).assign(1).infeasible
+    )
     assert len(conflict.enterprises) == 60 and "and 48 more" in conflict.message()
 
 
@@ -200,7 +204,7 @@ def test_malformed_input_is_refused(visits: pa.Table, roster: pa.Table, message:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"inspectors_per_visit": 1}, "two at least"), ({"wave": 0}, "from 1"), ({"max_visits": 0}, "from 1")],
+    [({"inspectors_per_visit": 1}, "two at least"), ({"wave": 0}, "from 1")],
 )
 def test_unlawful_options_are_refused(options: Any, message: str) -> None:
     with pytest.raises(BadInput, match=message):

@@ -358,7 +358,7 @@ def test_later_waves_and_top_ups_are_replayed_and_named(tmp_path: Path) -> None:
     visits = golden.office.store.drawn(PLAN, ROUND).visits()
     unit, uscc = visits[-1]
     golden.office.top_up(
-        PLAN, ROUND, unit_id=unit, uscc=uscc, reason="merged", event_id="registry-2026-9001", event_date="2026-11-05",
+        PLAN, ROUND, unit_id=unit, uscc=uscc, reason="merged", event_id="registry-2026-9001", event_date="2026-11-01",
         approvers=["zhang-wei", "li-na"],
     )  # fmt: skip
     roster = roster_rows()[:-1]

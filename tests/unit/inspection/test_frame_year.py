@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from frame_support import Office, compiled_models
+from frame_support import Office, kept_models
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -24,8 +24,10 @@ ITEMS = {
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return compiled_models(tmp_path_factory.mktemp("compiled"))
+def models(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("compiled")
+    kept = pytestconfig.cache.mkdir("inspection_models") if pytestconfig.cache else folder
+    return kept_models(kept, folder)
 
 
 @st.composite

@@ -9,26 +9,27 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from round_support import DAY, KL8, PLAN, ROUND, City, frame_rows, roster_rows
+from round_support import (
+    DAY,
+    ISSUE,
+    KL8,
+    NEXT,
+    PARTIES,
+    PLAN,
+    ROUND,
+    City,
+    assigned,
+    frame_rows,
+    frozen,
+    roster_rows,
+    waiting_for_reveals,
+)
 
 from credit_pipeline.audit.log import canonical_json, sha256_hex
 from credit_pipeline.errors import BadInput, IntegrityError
 from credit_pipeline.inspection.draws.entropy import Announcement
 from credit_pipeline.inspection.rounds.record import RoundRecord
 from credit_pipeline.warehouse import connect
-
-PARTIES = ("credit_office", "audit_office", "justice_office")
-NEXT = date(2026, 3, 3)
-ISSUE = ("KL8", "2026063", NEXT, KL8)
-
-
-def _waiting_for_reveals(root: Path) -> City:
-    town = City(root, parties=PARTIES, source="KL8")
-    town.run()
-    town.commit_others()
-    town.announced = [ISSUE]
-    assert town.run(NEXT) == ["ENTROPY"]
-    return town
 
 
 def _edit(town: City, file: str, content: bytes) -> None:
@@ -43,7 +44,7 @@ def _edit(town: City, file: str, content: bytes) -> None:
 
 def test_a_frame_edited_together_with_its_record_is_refused(tmp_path: Path) -> None:
     """The friend who is dropped from the frozen list, by somebody who mends every digest in the folder."""
-    town = _waiting_for_reveals(tmp_path)
+    town = waiting_for_reveals(tmp_path)
     path = town.office().store.directory(PLAN, ROUND) / "frame.parquet"
     other = tmp_path / "frame.parquet"
     pq.write_table(pq.read_table(path).slice(1), other)
@@ -60,14 +61,14 @@ def test_a_frame_edited_together_with_its_record_is_refused(tmp_path: Path) -> N
     "name", ["rule.json", "quotas.parquet", "commitment-audit_office.json", "entropy.json"]
 )
 def test_every_frozen_file_is_bound_by_the_log(tmp_path: Path, name: str) -> None:
-    town = _waiting_for_reveals(tmp_path)
+    town = waiting_for_reveals(tmp_path)
     _edit(town, name, b"{}")
     with pytest.raises(IntegrityError, match=f"file {name}"):
         town.office().existing(PLAN, ROUND)
 
 
 def test_an_edited_record_is_refused(tmp_path: Path) -> None:
-    town = _waiting_for_reveals(tmp_path)
+    town = waiting_for_reveals(tmp_path)
     path = town.office().store.directory(PLAN, ROUND) / "round.json"
     kept = json.loads(path.read_bytes())
     for field, value in (
@@ -84,8 +85,7 @@ def test_an_edited_record_is_refused(tmp_path: Path) -> None:
 
 def test_a_log_without_its_tail_is_refused(tmp_path: Path) -> None:
     """Cutting the log and the folder's own record would make a second draw look like the first."""
-    town = City(tmp_path)
-    town.run()
+    town = assigned(tmp_path)
     path = town.settings.audit_log_path
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:-2]))
@@ -98,8 +98,7 @@ def test_a_log_without_its_tail_is_refused(tmp_path: Path) -> None:
 
 def test_one_cut_line_is_found_by_a_checkpoint(tmp_path: Path) -> None:
     """One missing event looks like a crash; the newest checkpoint tells that it was there."""
-    town = City(tmp_path)
-    town.run()
+    town = assigned(tmp_path)
     size, head = town.audit.head()
     folder = town.settings.audit_dir / "checkpoints"
     folder.mkdir()
@@ -118,8 +117,7 @@ def test_one_cut_line_is_found_by_a_checkpoint(tmp_path: Path) -> None:
 
 def test_a_torn_line_does_not_stop_the_office(tmp_path: Path) -> None:
     """A crash in the middle of an append is mended by the next one, not taken for an attack."""
-    town = City(tmp_path, parties=PARTIES, source="KL8")
-    town.run()
+    town = frozen(tmp_path)
     with town.settings.audit_log_path.open("ab") as file:
         file.write(b'{"details":{"pl')
     town.commit_others()
@@ -128,8 +126,7 @@ def test_a_torn_line_does_not_stop_the_office(tmp_path: Path) -> None:
 
 
 def test_a_second_draw_in_the_log_is_refused(tmp_path: Path) -> None:
-    town = City(tmp_path)
-    town.run()
+    town = assigned(tmp_path)
     drawn = next(record for record in town.audit.records() if record.event == "round_drawn")
     town.audit.append("round_drawn", "inspection", None, **drawn.details)
     with pytest.raises(IntegrityError, match="round_drawn 2 times; a round is drawn once"):
@@ -138,8 +135,7 @@ def test_a_second_draw_in_the_log_is_refused(tmp_path: Path) -> None:
 
 def test_a_deleted_round_cannot_be_drawn_anew(tmp_path: Path) -> None:
     """Throwing the folder away is the simplest way to a second throw of the dice."""
-    town = City(tmp_path)
-    town.run()
+    town = assigned(tmp_path)
     directory = town.office().store.directory(PLAN, ROUND)
     directory.rename(tmp_path / "away")
     with pytest.raises(IntegrityError, match="is gone; restore it"):
@@ -149,7 +145,7 @@ def test_a_deleted_round_cannot_be_drawn_anew(tmp_path: Path) -> None:
 
 def test_a_record_set_back_is_refused(tmp_path: Path) -> None:
     """Last week's copy of round.json would let the draw be made again with another number."""
-    town = _waiting_for_reveals(tmp_path)
+    town = waiting_for_reveals(tmp_path)
     path = town.office().store.directory(PLAN, ROUND) / "round.json"
     content = json.loads(path.read_bytes())
     content |= {"state": "COMMITTED", "step": 2, "last_event": "round_committed", "entropy": None}
@@ -164,8 +160,7 @@ def test_a_policy_changed_between_freeze_and_draw_has_no_effect(tmp_path: Path) 
     """Register, ratios, parties, reasons, source and roster of the day of the draw are not those of the freeze."""
     cities = []
     for name in ("honest", "rigged"):
-        town = City(tmp_path / name, parties=PARTIES, source="KL8")
-        town.run()
+        town = frozen(tmp_path / name)
         town.commit_others()
         town.announced = [ISSUE]
         town.run(NEXT)
@@ -201,8 +196,7 @@ def test_a_later_issue_cannot_be_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_reveal_before_the_entropy_is_not_taken(tmp_path: Path) -> None:
-    town = City(tmp_path, parties=PARTIES, source="KL8")
-    town.run()
+    town = frozen(tmp_path)
     town.commit_others()
     town.run()
     office = town.office()
@@ -218,7 +212,7 @@ def test_a_withheld_reveal_is_opened_from_its_escrow(tmp_path: Path) -> None:
     """A party that dislikes what it expects cannot stop the draw, nor change it."""
     seeds = []
     for name, opens in (("given", False), ("withheld", True)):
-        town = _waiting_for_reveals(tmp_path / name)
+        town = waiting_for_reveals(tmp_path / name)
         town.reveal_others(["audit_office"])
         office = town.office()
         assert "justice_office" in office.waiting_for(office.existing(PLAN, ROUND))
@@ -241,7 +235,7 @@ def test_the_office_alone_cannot_say_which_issue_counted(tmp_path: Path) -> None
     """It can open all escrows; if that were enough it could draw from any lottery issue. A party's own reveal then
     takes the place of the opened one.
     """
-    town = _waiting_for_reveals(tmp_path)
+    town = waiting_for_reveals(tmp_path)
     office = town.office()
     rule, freeze, entropy = (
         office.store.statement(PLAN, ROUND, name) for name in ("rule", "freeze", "entropy")
@@ -261,7 +255,7 @@ def test_the_office_alone_cannot_say_which_issue_counted(tmp_path: Path) -> None
 
 
 def test_a_reveal_for_another_issue_is_not_taken(tmp_path: Path) -> None:
-    town = _waiting_for_reveals(tmp_path)
+    town = waiting_for_reveals(tmp_path)
     office = town.office()
     commitment = office.store.statement(PLAN, ROUND, "commitment-audit_office")
     party = town.party("audit_office")
@@ -283,8 +277,7 @@ def test_a_replay_draws_nothing(tmp_path: Path) -> None:
     "change", [{"approvers": ["li-na", "li\u200b-na"]}, {"event_id": "\u200b"}, {"event_id": "  "}]
 )
 def test_nobody_approves_under_two_names_that_look_the_same(tmp_path: Path, change: dict[str, Any]) -> None:
-    town = City(tmp_path)
-    town.run()
+    town = assigned(tmp_path)
     office = town.office()
     unit, uscc = office.store.drawn(PLAN, ROUND).visits()[0]
     facts = {"event_id": "registry-1", "approvers": ["li-na", "zhang-wei"]} | change
@@ -296,7 +289,7 @@ def test_nobody_approves_under_two_names_that_look_the_same(tmp_path: Path, chan
 
 def test_a_clock_set_back_stops_the_office(tmp_path: Path) -> None:
     """The step would be made, and no verifier would ever accept the round."""
-    town = _waiting_for_reveals(tmp_path)
+    town = waiting_for_reveals(tmp_path)
     town.reveal_others(PARTIES[1:])
     before = town.files()
     town.now = datetime(2026, 2, 1, tzinfo=UTC)
@@ -307,7 +300,7 @@ def test_a_clock_set_back_stops_the_office(tmp_path: Path) -> None:
 
 def test_a_draw_is_known_from_its_day(tmp_path: Path) -> None:
     """A replay of the days between freeze and draw must not find whom the later draw hit."""
-    town = _waiting_for_reveals(tmp_path)
+    town = waiting_for_reveals(tmp_path)
     town.reveal_others(PARTIES[1:])
     assert town.run(NEXT) == ["ASSIGNED"]
     assert set(town.office().store.table(PLAN, ROUND, "draw")["drawn_date"].to_pylist()) == {NEXT}

@@ -6,14 +6,14 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pytest
-from round_support import DAY, KL8, PLAN, ROUND, City, frame_rows, roster_rows
+from round_support import DAY, KL8, PLAN, ROUND, City, assigned, frame_rows, roster_rows
 
 from credit_pipeline.errors import BadInput, CreditPipelineError, IntegrityError
 from credit_pipeline.inspection.draws import protocol
@@ -65,8 +65,8 @@ def test_a_round_from_freeze_to_close(town: City) -> None:
     assert town.audit.verify().ok
 
 
-def test_the_frozen_roots_are_those_of_the_protocol(town: City) -> None:
-    town.run()
+def test_the_frozen_roots_are_those_of_the_protocol(tmp_path: Path) -> None:
+    town = assigned(tmp_path)
     store, salt = town.office().store, town.office().frame_salt(PLAN, ROUND)
     freeze = store.statement(PLAN, ROUND, "freeze")
     names = (
@@ -89,9 +89,9 @@ def test_the_frozen_roots_are_those_of_the_protocol(town: City) -> None:
     assert freeze["roster_root"] == protocol.roster_root(salt, roster, recusals)
 
 
-def test_every_step_made_again_is_a_no_op(town: City) -> None:
+def test_every_step_made_again_is_a_no_op(tmp_path: Path) -> None:
     """Re-executing a run from the UI must change nothing, whatever the order of the rows it brings."""
-    town.run()
+    town = assigned(tmp_path)
     before, log = town.files(), town.audit.head()
     town.frame = town.frame[::-1]
     assert town.run() == ["ASSIGNED"]
@@ -110,9 +110,9 @@ def _changed(table: pa.Table, name: str, value: Any) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=table.schema)
 
 
-def test_no_step_can_be_made_again_with_another_content(town: City) -> None:
+def test_no_step_can_be_made_again_with_another_content(tmp_path: Path) -> None:
     """One draw per plan and round: nothing that went into it can be replaced once it stands."""
-    town.run()
+    town = assigned(tmp_path)
     before, office = town.files(), town.office()
     store, (tables, rule) = office.store, _given(town)
     waves = store.table(PLAN, ROUND, "assignments-001")
@@ -267,14 +267,15 @@ def test_neither_seed_nor_reveal_is_in_the_lake(tmp_path: Path) -> None:
         assert not any(secret.encode() in content for secret in secrets), path
 
 
-def test_the_log_names_no_enterprise(town: City) -> None:
+def test_the_log_names_no_enterprise(tmp_path: Path) -> None:
     """The log travels in every extract."""
-    town.run()
+    town = assigned(tmp_path)
+    town.now += timedelta(days=1)
     office = town.office()
     row = office.store.drawn(PLAN, ROUND).table.to_pylist()[0]
     office.top_up(
         PLAN, ROUND, unit_id=row["unit_id"], uscc=row["uscc"], reason="revoked", event_id="E1",
-        event_date="2026-03-05", approvers=["a", "b"],
+        event_date="2026-03-03", approvers=["a", "b"],
     )  # fmt: skip
     text = town.settings.audit_log_path.read_text("utf-8")
     assert not [one["uscc"] for one in frame_rows() if one["uscc"] in text]
@@ -288,8 +289,7 @@ def test_abort_needs_reason_and_approvers_and_ends_the_round(tmp_path: Path) -> 
     office = city.office()
     with pytest.raises(BadInput, match="1 different approver"):
         office.abort(PLAN, ROUND, "wrong frame", [" "])
-    other = City(tmp_path / "other")
-    other.run()
+    other = assigned(tmp_path / "other")
     for approvers in (["a"], ["a", "A ", "b"]):
         with pytest.raises(BadInput, match="3 different approver"):
             other.office().abort(PLAN, ROUND, "wrong frame", approvers)
@@ -333,8 +333,8 @@ def test_malformed_tables_are_not_frozen(town: City) -> None:
         _freeze(store, town, (tables, rule | {"ratio": 0.05}))
 
 
-def test_a_moved_record_is_refused(town: City) -> None:
-    town.run()
+def test_a_moved_record_is_refused(tmp_path: Path) -> None:
+    town = assigned(tmp_path)
     store = town.office().store
     shutil.copytree(store.directory(PLAN, 1), store.directory(PLAN, 2))
     with pytest.raises(IntegrityError, match="it was moved"):
@@ -344,8 +344,8 @@ def test_a_moved_record_is_refused(town: City) -> None:
         store.record(PLAN, 1)
 
 
-def test_a_record_survives_its_json(town: City) -> None:
-    town.run()
+def test_a_record_survives_its_json(tmp_path: Path) -> None:
+    town = assigned(tmp_path)
     record = town.office().existing(PLAN, ROUND)
     aborted = replace(record, state=State.ABORTED, aborted_from=State.DRAWN, unassigned_units=("A01",))
     for one in (record, aborted):

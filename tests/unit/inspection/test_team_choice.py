@@ -39,7 +39,7 @@ def units(draw: st.DrawFn, largest: int = 7, visits: int = 8) -> Unit:
     }
     pairs = [(one, uscc) for one in inspectors for uscc in where]
     recusals = draw(st.sets(st.sampled_from(pairs), max_size=len(pairs) // 4))
-    return Unit(inspectors, where, recusals, per, draw(st.sampled_from([None, None, None, 2, 4, 6])))
+    return Unit(inspectors, where, recusals, per)
 
 
 def _with_earlier_wave(unit: Unit, number: int) -> Unit:
@@ -48,7 +48,7 @@ def _with_earlier_wave(unit: Unit, number: int) -> Unit:
     first = Unit(unit.inspectors, dict.fromkeys(early, ("", "")), set(), unit.per)
     rest = {uscc: where for uscc, where in unit.visits.items() if uscc not in early}
     done = first.assign(number).assignments
-    return Unit(unit.inspectors, rest, unit.recusals, unit.per, unit.max_visits, done) if rest else unit
+    return Unit(unit.inspectors, rest, unit.recusals, unit.per, done) if rest else unit
 
 
 @settings(max_examples=120, deadline=None)
@@ -76,7 +76,7 @@ def test_the_choice_is_what_its_description_says(unit: Unit, number: int, is_lat
 def _check_conflict(unit: Unit, conflict: Any) -> None:
     """The named enterprises alone cannot be served, and every inspector who may not go there is named with a reason."""
     group = {uscc: unit.visits[uscc] for uscc in conflict.enterprises}
-    alone = Unit(unit.inspectors, group, unit.recusals, unit.per, unit.max_visits, unit.already)
+    alone = Unit(unit.inspectors, group, unit.recusals, unit.per, unit.already)
     assert Replay(alone).rooms() is None
     reasons = {(uscc, one): why for uscc, one, why in conflict.obstacles}
     for uscc in group:

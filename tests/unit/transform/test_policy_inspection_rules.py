@@ -108,8 +108,19 @@ def test_an_exception_names_no_enterprise(kind: str, pack: Path) -> None:
     """Prevents a row that somebody believes to send inspectors to an enterprise, and that does nothing."""
     line = append(pack, "inspection_exceptions", BY_NAME | {"kind": kind})
     assert told(pack) == [("not_allowed", "inspection_exceptions.csv", line, "uscc")]
+    (finding,) = check_pack(pack)
+    assert "feed leads, type transferred" in finding.remedy and "superior_task" in finding.remedy
     line = append(pack, "inspection_exceptions", BY_NAME | {"kind": "manual_add"})
     assert ("not_allowed", "inspection_exceptions.csv", line, "kind") in told(pack)
+
+
+def test_an_exception_without_a_ratio_is_not_sent_to_a_column_that_is_refused(pack: Path) -> None:
+    """The advice to name the enterprise in uscc led to the next refusal."""
+    append(pack, "inspection_exceptions", EXCEPTION | {"ratio_bp": ""})
+    (remedy,) = [
+        item.remedy for item in check_pack(pack) if (item.rule, item.column) == ("empty", "ratio_bp")
+    ]
+    assert "uscc" not in remedy and "type transferred" in remedy
 
 
 BROKEN_USES: dict[str, tuple[dict[str, str], dict[str, str], str, str]] = {
