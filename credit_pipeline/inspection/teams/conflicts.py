@@ -12,6 +12,7 @@ from typing import Any
 
 from credit_pipeline.inspection.teams.team_choice import HallSet, Inspector, Visit, missing_edge
 
+_LATELY = "handled_recently"
 _SHOWN = 12
 """Enterprises and inspectors spelled out in a message; the report holds all."""
 
@@ -60,6 +61,10 @@ class InfeasibleUnit:
                 f"({_few(self.inspectors) or 'none'}) can fill {self.supply}. Add inspectors or leaders who may go "
                 "there, correct their regions and skills in the directory, or settle the recusals."
             )
+            if any(why.endswith(_LATELY) for _, _, why in self.obstacles):
+                text += (
+                    f" {_LATELY}: the policy's handled_recently_rounds keeps away who inspected it lately."
+                )
         return f"{text} {self._obstacles_text()}".rstrip()
 
     def _obstacles_text(self) -> str:

@@ -79,6 +79,22 @@ def test_a_conflict_counts_places_in_teams() -> None:
     assert " visits" not in conflict.message()
 
 
+def test_a_conflict_with_the_policy_names_its_parameter() -> None:
+    """Whoever reads of a recusal asks the inspector; this one nobody declared."""
+    unit = plain({"I1": True, "I2": False}, 1)
+    recusals = table(("inspector_id", "uscc", "reason"), [("I1", USCCS[0], "handled_recently")])
+    (conflict,) = assign(unit.visit_table(), unit.roster_table(), recusals, seed(1)).infeasible
+    assert "recusal: handled_recently: I1" in conflict.message()
+    assert "the policy's handled_recently_rounds" in conflict.message()
+    assert (
+        "handled_recently_rounds"
+        not in plain({"I1": True, "I2": False}, 1, recusals={("I1", USCCS[0])})
+        .assign(1)
+        .infeasible[0]
+        .message()
+    )
+
+
 def test_a_long_conflict_stays_readable() -> None:
     """A unit with sixty enterprises in conflict must not print them all; the report holds them."""
     (conflict,) = (

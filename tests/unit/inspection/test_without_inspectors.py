@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from round_support import DAY, PLAN, ROUND, City
 from typer.testing import CliRunner
 
+from credit_pipeline.audit.sensors import check_findings
 from credit_pipeline.cli import app
+from credit_pipeline.inspection.assets import inspector_assignments
 from credit_pipeline.inspection.rounds.daily import assign_inspectors, conflicts_of_today, round_problems
+from credit_pipeline.orchestration import Pipeline
 from credit_pipeline.warehouse import RunTarget
 
 
@@ -67,3 +71,19 @@ def test_show_is_readable_and_tells_who_stands_in_the_way(
     record = town.office().existing(PLAN, ROUND)
     assert f"{record.freeze_root[:16]}…" in lines and record.freeze_root not in lines
     assert "ASSIGNED after step 5 (round_assigned)" in lines and "file draw.parquet" in lines
+
+
+def test_the_check_gives_the_alert_units_with_counts(town: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The alert named a check instead of units: its metadata held sentences where units with counts are read."""
+    for name in ("landing_dir", "lake_dir", "keys_dir"):
+        monkeypatch.setenv(f"CREDIT_{name.upper()}", str(getattr(town.settings, name)))
+    result = dg.materialize(
+        [inspector_assignments], partition_key=DAY.isoformat(), resources={"pipeline": Pipeline()},
+        instance=dg.DagsterInstance.ephemeral(),
+    )  # fmt: skip
+    count = len(town.office().store.open_visits(PLAN, ROUND))
+    (finding,) = check_findings(result.get_asset_check_evaluations())
+    assert finding.check == "every_drawn_enterprise_has_inspectors" and finding.units == (f"B02: {count}",)
+    (event,) = result.get_asset_materialization_events()
+    (line,) = event.materialization.metadata["problems"].value  # type: ignore[misc]
+    assert "unit B02 has no inspectors" in line
