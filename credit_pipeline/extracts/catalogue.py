@@ -230,6 +230,8 @@ def open_unit_extract(
     """
     opened = _opened(settings, unit_id, identity)
     manifest = opened.manifest
+    # An answer may go into a file: what is said about the release must not stand in it.
+    proof = console if sql is None else Console(stderr=True)
     try:
         audit.append(
             "extract_opened",
@@ -238,13 +240,13 @@ def open_unit_extract(
             release_seq=manifest["release_seq"],
             is_secret_shown=show_key or show_password,
         )
-        console.print(
+        proof.print(
             f"{opened.path.name}: signature, release {manifest['release_seq']} and all {len(manifest['files'])} files are "
             f"right; as of {manifest['as_of_date']}, to be used until {manifest['valid_until']}",
             highlight=False,
         )
         for name in opened.strangers:
-            console.print(f"{name} is not of this release: nothing vouches for it", style="yellow")
+            proof.print(f"{name} is not of this release: nothing vouches for it", style="yellow")
         if show_password:
             console.print(f"password of the workbook   {excel_password(opened.key)}", highlight=False)
         if show_key:

@@ -564,12 +564,14 @@ def prove_and_open(folder, identity_path, unit=None, key=None):
     check_companions(folder, manifest)
     release_key = unwrapped_key(folder, manifest, identity)
     path = os.path.join(folder, "%s-%06d.duckdb" % (manifest["unit_id"], manifest["release_seq"]))
-    settings = {
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-        "temp_directory": "",
-    }
-    connection = duckdb.connect(":memory:", config=settings)
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "temp_directory": "",
+        },
+    )
     try:
         connection.execute(
             "attach '%s' as extract (read_only, encryption_key ?)" % path.replace("'", "''"), [release_key]

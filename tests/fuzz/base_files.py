@@ -96,7 +96,16 @@ def _cell(column: Column, number: int) -> str:
 
 def _code(column: Column, number: int) -> str:
     """A code as the column's pattern wants it; a pattern that none of these fits needs another one here."""
-    codes = (f"C{number:06d}", f"{number:07d}", "411330100", "F", "5132", "penalties", f"{number:032X}")
+    codes = (
+        f"C{number:06d}",
+        f"{number:07d}",
+        "411330100",
+        "F",
+        "5132",
+        "penalties",
+        f"{number:032X}",
+        f"{number:064x}",
+    )
     fitting = [code for code in codes if re.fullmatch(column.pattern or ".*", code)]
     if not fitting:
         raise ValueError(f"column {column.name}: no code is made for the pattern {column.pattern}")

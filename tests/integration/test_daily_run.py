@@ -154,7 +154,9 @@ def test_quarantine_says_what_where_and_why(finished_run: dict[str, Any], city: 
 
 
 def test_extract_holds_its_own_enterprises_only(finished_run: dict[str, Any], city: Place) -> None:
-    """Prevents one unit seeing another's enterprises; a unit needs plain duckdb, the file and its key."""
+    """Prevents one unit seeing another's enterprises, and shops kept by a person in a list of all; a unit needs plain
+    duckdb, the file and its key.
+    """
     unit = "411330MS"
     shown = city.command("extract", "open", unit, "--lake", str(city.lake), "--show-key").stdout.split()
     file, key = shown[shown.index("file") + 1], shown[shown.index("key") + 1]
@@ -165,7 +167,10 @@ def test_extract_holds_its_own_enterprises_only(finished_run: dict[str, Any], ci
     own = {row[0] for row in connection.execute("select uscc from extract.enterprises").fetchall()}
     assert own == {
         row[0]
-        for row in city.query(f"select uscc from enterprises.enterprise_units where unit_id = '{unit}'")
+        for row in city.query(
+            "select uscc from enterprises.enterprise_units join enterprises.enterprises using (uscc) "
+            f"where unit_id = '{unit}' and subject_kind <> 'individual_business'"
+        )
     }
     assert own
     tasks = {row[0] for row in connection.execute("select uscc from extract.inspection_tasks").fetchall()}

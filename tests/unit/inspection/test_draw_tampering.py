@@ -252,6 +252,13 @@ def _drawn(b: Tampered, is_drawn: str) -> list[str]:
     return next(row for row in b.rows("draw", is_drawn=is_drawn) if row[3] == "B")
 
 
+def _never_drawn(b: Tampered) -> str:
+    """An enterprise that the unit of the top-up drew for no item."""
+    own = b.rows("draw", unit_id=b.json["topups.json"][0]["unit_id"])
+    drawn = {row[2] for row in own if row[8] == "1"}
+    return next(row[2] for row in own if row[2] not in drawn)
+
+
 def _swap_drawn(b: Tampered) -> None:
     inside, outside = _drawn(b, "1"), _drawn(b, "0")
     inside[8], outside[8] = "0", "1"
@@ -325,7 +332,7 @@ OUTPUT |= {
     "top-up: one approver": (_json("topups.json", lambda t: t[0].update(approvers=["li-na"])), "not two different approvers"),
     "top-up: one approver under two spellings": (_json("topups.json", lambda t: t[0].update(approvers=["Li-Na", "li-na "])), "not two different approvers"),
     "top-up: one approver with an invisible character": (_json("topups.json", lambda t: t[0].update(approvers=["li-na", "li\u200b-na"])), "holds an invisible character"),
-    "top-up: of one that was not drawn": (lambda b: b.json["topups.json"][0].update(uscc=_drawn(b, "0")[2]), "has not drawn"),
+    "top-up: of one that was not drawn": (lambda b: b.json["topups.json"][0].update(uscc=_never_drawn(b)), "has not drawn"),
     "top-up: one left out": (lambda b: b.json["topups.json"].clear(), "topups.json holds 0 top-ups, the log 1"),
     "top-up: one added": (lambda b: b.json["topups.json"].append(b.json["topups.json"][0] | {"number": 2, "uscc": b.rows("draw", is_drawn="1")[-1][2], "unit_id": "C03"}), "topups.json holds 2 top-ups, the log 1"),
     "top-up: the same twice": (lambda b: b.json["topups.json"].append(b.json["topups.json"][0] | {"number": 2}), "was topped up before"),
@@ -547,7 +554,7 @@ REWRITTEN: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
     ),
     "one field in quotation marks": ("quotas.csv", lambda data: data.replace(b",ceil,", b',"ceil",', 1), "quotas.csv, row 2: a field stands in quotation marks"),
     "CR LF": ("draw.csv", lambda data: data.replace(b"\n", b"\r\n"), "draw.csv, row 1: it ends with CR LF"),
-    "CR LF in one row": ("assignments.csv", lambda data: data[:-1] + b"\r\n", "assignments.csv, row 41: it ends with CR LF"),
+    "CR LF in one row": ("assignments.csv", lambda data: data[:-1] + b"\r\n", r"assignments.csv, row \d+: it ends with CR LF"),
     "no last line end": ("recusals.csv", lambda data: data[:-1], "recusals.csv, row 9: it has no line end"),
     "an empty last line": ("frame.csv", lambda data: data + b"\n", "frame.csv, row 82: 1 fields instead of 8"),
     "a byte order mark": ("frame.csv", lambda data: b"\xef\xbb\xbf" + data, "frame.csv: the first row is not unit_id"),

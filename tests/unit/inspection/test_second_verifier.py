@@ -130,10 +130,10 @@ TAMPERINGS: dict[str, tuple[Callable[[Tampered], Any], bool, str]] = {
         _set("assignments", "inspector_id", lambda _: "A01-I1", inspector_id="A01-I4", role="member"), True, "inspector_id is not A01-I4",
     ),
     "a reason of a skip": (
-        lambda b: b.set("assignments", b.rows("assignments", position="2")[0], "skipped", ""), True, "skipped is not",
+        lambda b: b.set("assignments", next(row for row in b.rows("assignments") if row[9]), "skipped", ""), True, "skipped is not",
     ),
     "a replacement out of order": (
-        _relogged(lambda b: b.json["replacements.json"][0].update(replaced_by="A01-I1")), True, "the next in order is A01-I2",
+        _relogged(lambda b: b.json["replacements.json"][0].update(replaced_by="A01-I1")), True, "the next in order is A01-I",
     ),
     "another query than the frozen one": (_at_every_step("draw_sql_sha256", "78" * 32), True, "another draw_sql_sha256 than the rule"),
     "another escrow than the signed one": (_other_escrow, True, "justice_office: another escrow file stands in the log"),
