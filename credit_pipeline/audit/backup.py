@@ -48,6 +48,12 @@ class Backup:
     manifest: Mapping[str, Any]
 
     @property
+    def files(self) -> Sequence[Mapping[str, Any]]:
+        """One entry per file: `path` in the lake, `size`, `sha256`, and `object_size` and `object_sha256` as encrypted."""
+        files: Sequence[Mapping[str, Any]] = self.manifest["files"]
+        return files
+
+    @property
     def made_on(self) -> date:
         return datetime.fromisoformat(self.manifest["made_at"]).date()
 
@@ -106,7 +112,7 @@ def make_backup(settings: Settings, directory: Path, recipients: Sequence[str], 
         raise BadInput(
             f"{directory} holds backups of another lake; remedy: give each lake a folder of its own"
         )
-    known = {entry["sha256"]: entry for item in earlier for entry in item.manifest["files"].values()}
+    known = {entry["sha256"]: entry for item in earlier for entry in item.files}
     _sweep(directory, known)
     finish_compaction(settings)
     wait_until_free(settings, settings.warehouse_path)
@@ -116,13 +122,14 @@ def make_backup(settings: Settings, directory: Path, recipients: Sequence[str], 
     )
     encrypted_to = [pyrage.x25519.Recipient.from_str(text) for text in recipients]
     written: list[Path] = []
-    files: dict[str, Any] = {}
+    files: list[dict[str, Any]] = []
     try:
         with private_files():
             for path in lake_files(lake):
                 content = _log_so_far(path) if path == settings.audit_log_path else None
                 entry = _store(directory, path, content, known, encrypted_to, written)
-                known[entry["sha256"]] = files[path.relative_to(lake).as_posix()] = entry
+                known[entry["sha256"]] = entry
+                files.append(entry | {"path": path.relative_to(lake).as_posix()})
             manifest: dict[str, Any] = {
                 "format": FORMAT,
                 "made_at": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00"),
@@ -150,7 +157,7 @@ def make_backup(settings: Settings, directory: Path, recipients: Sequence[str], 
             ) from error
         raise
     sizes = [path.stat().st_size for path in written]
-    total = sum(entry["size"] for entry in files.values())
+    total = sum(entry["size"] for entry in files)
     return Made(Backup(target, manifest), len(files), total, len(sizes), sum(sizes))
 
 
@@ -191,7 +198,7 @@ def remove_backups(directory: Path, paths: Iterable[Path]) -> None:
         path.unlink()
     fsync_directory(directory)
     left = list_backups(directory)
-    _sweep(directory, {entry["sha256"] for item in left for entry in item.manifest["files"].values()})
+    _sweep(directory, {entry["sha256"] for item in left for entry in item.files})
 
 
 def lake_files(lake: Path) -> Iterator[Path]:

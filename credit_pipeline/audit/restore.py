@@ -42,7 +42,7 @@ def verify_backup(
         IntegrityError: the first thing that is not as it was written.
     """
     verified(backup, trusted)
-    objects = {entry["sha256"]: entry for entry in backup.manifest["files"].values()}
+    objects = {entry["sha256"]: entry for entry in backup.files}
     for entry in objects.values():
         _check_object(directory, entry)
         if identities:
@@ -71,8 +71,8 @@ def restore_backup(
     beside = lake.with_name(f"tmp-restore-{lake.name}-{secrets.token_hex(4)}")
     try:
         with private_files():
-            for name, entry in sorted(backup.manifest["files"].items()):
-                _restore_file(directory, entry, beside, name, identities)
+            for entry in backup.files:
+                _restore_file(directory, entry, beside, entry["path"], identities)
         checked = _check_lake(settings.model_copy(update={"lake_dir": beside}), backup, trusted)
         _sync_folders(beside)
         if lake.exists():

@@ -106,7 +106,7 @@ def list_made(source: From, as_json: Json = False) -> None:
         {
             "backup": item.path.name,
             "as_of_date": item.manifest["as_of_date"],
-            "files": len(item.manifest["files"]),
+            "files": len(item.files),
         }
         for item in list_backups(source)
     ]
@@ -179,7 +179,7 @@ def restore(
         "audit",
         None,
         manifest_sha256=sha256_hex(chosen.path.read_bytes()),
-        files=len(chosen.manifest["files"]),
+        files=len(chosen.files),
     )
     typer.echo(
         "\n".join(

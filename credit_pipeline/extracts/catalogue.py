@@ -68,7 +68,7 @@ def publish_all(settings: Settings, target: RunTarget, audit: AuditLog, run_id: 
         log.info("extracts: a past day is computed again; nothing is published")
         return Published(len(list_extracts(settings)), 0, 0, office_held(settings))
     keys = KeyStore(settings.keys_dir)
-    ensure_escrow(keys, audit)
+    ensure_escrow(keys, audit, run_id)
     checkpoints = CheckpointStore(settings.audit_dir / "checkpoints")
     checkpoint = checkpoints.add(audit, keys.signing_key(), trusted=trusted_keys(keys))
     new = rows = held = 0

@@ -16,19 +16,21 @@ from credit_pipeline.keys.handover import rotate_signing_key
 from credit_pipeline.keys.recipients import ESCROW, Entry, Register
 
 
-def ensure_escrow(keys: KeyStore, audit: AuditLog) -> None:
+def ensure_escrow(keys: KeyStore, audit: AuditLog, run_id: str | None = None) -> None:
     """Makes and registers the escrow's key on this machine if none is active, so that the first run works at once."""
     register = Register(keys)
     if not register.active(ESCROW):
         recipient = register.make_escrow_identity()
-        add_key(keys, audit, ESCROW, recipient, "made on this machine")
+        add_key(keys, audit, ESCROW, recipient, "made on this machine", run_id)
 
 
-def add_key(keys: KeyStore, audit: AuditLog, unit: str, recipient: str, note: str = "") -> Entry:
+def add_key(
+    keys: KeyStore, audit: AuditLog, unit: str, recipient: str, note: str = "", run_id: str | None = None
+) -> Entry:
     """Registers one more public key of a unit; the next release is wrapped for it too."""
     register = Register(keys)
     recipient = register.check_addition(unit, recipient)
-    audit.append("key_added", "extracts", unit_id=unit, key_id=recipient_key_id(recipient))
+    audit.append("key_added", "extracts", run_id, unit_id=unit, key_id=recipient_key_id(recipient))
     return register.add(unit, recipient, _now(audit), note)
 
 

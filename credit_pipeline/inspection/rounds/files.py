@@ -112,7 +112,7 @@ class RoundFiles:
         recorded digest.
         """
         record = self.record(plan_id, round_)
-        return pq.read_table(BytesIO(self.file(record, f"{name}.parquet")))
+        return _read_parquet(self.file(record, f"{name}.parquet"))
 
     def statement(self, plan_id: str, round_: Round, name: str) -> dict[str, Any]:
         """`rule`, `freeze`, `entropy`, `commitment-<party>`, `topup-001`, ... likewise."""
@@ -183,7 +183,7 @@ class RoundFiles:
         """
         different = [key for key in keys if getattr(record, key) != getattr(new, key)]
         for name, table in tables.items():
-            stored = pq.read_table(BytesIO(self.file(record, f"{name}.parquet")))
+            stored = _read_parquet(self.file(record, f"{name}.parquet"))
             different += [] if stored.equals(table) else [name]
         if different:
             raise IntegrityError(
@@ -246,6 +246,15 @@ def _cast(table: pa.Table, column: str, type_: pa.DataType, name: str) -> pa.Chu
         raise BadInput(
             f"{name}: column {column} is {table[column].type} and cannot be read as {type_}"
         ) from None
+
+
+def _read_parquet(content: bytes) -> pa.Table:
+    """A table from the bytes that were compared with their digest.
+
+    On this thread alone: a reader thread of pyarrow that lets go of a Python object while the interpreter is ending
+    aborts the process (signal 6 in 10 of 60 `draw list`).
+    """
+    return pq.read_table(pa.BufferReader(content), use_threads=False, pre_buffer=False)
 
 
 def parquet(table: pa.Table) -> bytes:

@@ -51,6 +51,9 @@ def settings(tmp_path: Path) -> Settings:
     mark_current(found, date(2026, 10, 31))
     lake_id(found)
     AuditLog(found.audit_log_path).append("day_finished", "audit", "run", as_of_date="2026-10-31")
+    guide = found.lake_dir / "extracts" / "411300AG" / "使用说明.md"
+    guide.parent.mkdir(parents=True)
+    guide.write_text("说明")
     for name in ("tmp/spill", "dbt/run/target.json", "replays/2026-01-01.duckdb", "extracts/tmp-x", ".lock"):
         (found.lake_dir / name).parent.mkdir(parents=True, exist_ok=True)
         (found.lake_dir / name).write_text("left out")
@@ -183,7 +186,7 @@ def test_what_a_kill_left_is_swept_and_never_trusted(settings: Settings, tmp_pat
     """Prevents an object of a killed backup, which may be half written, from being taken for the content."""
     out = tmp_path / "out"
     done = made(settings, out)
-    entry = done.backup.manifest["files"]["warehouse.duckdb"]
+    [entry] = [entry for entry in done.backup.files if entry["path"] == "warehouse.duckdb"]
     done.backup.path.unlink()
     [path] = (out / "objects").glob(f"*/{entry['sha256']}.age")
     path.write_bytes(b"half")
@@ -252,7 +255,7 @@ def test_old_backups_go_and_the_newest_stays(settings: Settings, tmp_path: Path)
     left = list_backups(out)
     assert len(left) == 1 and purge_backups(out, date(2040, 1, 1), 15).files == 0
     objects = {path.stem for path in (out / "objects").rglob("*.age")}
-    assert objects == {entry["sha256"] for entry in left[0].manifest["files"].values()}
+    assert objects == {entry["sha256"] for entry in left[0].files}
 
 
 def test_a_lake_of_another_city_is_not_mixed_in(settings: Settings, tmp_path: Path) -> None:
